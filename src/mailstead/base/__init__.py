@@ -1,0 +1,1 @@
+"""What every part speaks: addresses, errors, the clock, ids."""

@@ -1,0 +1,1 @@
+"""Mail that arrives: receive, resolve, then process."""

@@ -1,0 +1,1 @@
+"""The network: DNS, TLS, SMTP connections, HTTP out."""

@@ -1,0 +1,1 @@
+"""Mail that leaves: submit, admit, compose, then route, pace, sign, attempt, settle."""

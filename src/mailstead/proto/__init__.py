@@ -1,0 +1,1 @@
+"""Formats and protocol engines: bytes in, values out; no socket, no clock, no file."""

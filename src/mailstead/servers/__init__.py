@@ -1,0 +1,1 @@
+"""Shells around the doors: a socket here, an engine there."""

@@ -1,0 +1,1 @@
+"""Durable state: the database port with its two adapters, work tables, blobs."""
