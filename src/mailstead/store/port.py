@@ -1,0 +1,108 @@
+"""The ports of durable state: what every part may ask of a database, a blob store, a signal.
+
+One text of SQL serves both databases: parameters are ``$1``, ``$2``…; ``ON CONFLICT``, ``RETURNING`` and ``WITH`` exist
+on both; times are integers (milliseconds), truth values 0 and 1, lists and objects JSON text, ids text made by us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+Row = tuple[Any, ...]
+
+
+class Transaction(Protocol):
+    """What the body of a transaction is handed. A body awaits nothing but this: on SQLite nothing else can happen in it."""
+
+    def now(self) -> int:
+        """The time of this transaction: the handed clock on SQLite, the database's clock on PostgreSQL (milliseconds)."""
+        ...
+
+    async def rows(self, sql: str, *args: Any) -> list[Row]:
+        """Run a statement; every row as a tuple."""
+        ...
+
+    async def row(self, sql: str, *args: Any) -> Row | None:
+        """Run a statement; its first row, or None."""
+        ...
+
+    async def value(self, sql: str, *args: Any) -> Any:
+        """Run a statement; the first column of its first row, or None."""
+        ...
+
+    async def run(self, sql: str, *args: Any) -> int:
+        """Run a statement; how many rows it inserted, changed or deleted."""
+        ...
+
+    async def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each row of arguments."""
+        ...
+
+
+class Database(Protocol):
+    """A durable store of rows. ``kind`` is ``sqlite`` or ``postgres``: only for what is told to people and for upkeep."""
+
+    kind: str
+
+    async def run(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run ``body`` in a transaction of its own; when this returns, what it wrote is on stable storage.
+
+        ``body`` may run more than once (a serialisation failure, a lost connection before commit): nothing outside the
+        transaction may depend on how often.
+
+        Raises:
+            Unreachable: the database cannot be used now (locked, full, gone): nothing of this body happened, try later.
+        """
+        ...
+
+    async def read(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run a short reading ``body`` on committed state: inline on SQLite (microseconds), on a pooled connection elsewhere."""
+        ...
+
+    async def scan(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run a long reading ``body`` (search, export, lists) where it disturbs nobody: a reader thread on SQLite."""
+        ...
+
+    async def close(self) -> None:
+        """Let running transactions end, then let go of everything."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Immutable bytes under a key. A key that was returned by ``put`` is safe on stable storage."""
+
+    async def put(self, key: str, content: bytes) -> None:
+        """Store ``content``. Twice with the same bytes is harmless.
+
+        Raises:
+            Unreachable: it could not be made safe (disk full, store gone).
+        """
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """The bytes.
+
+        Raises:
+            NotFound: there is no such blob.
+            Unreachable: it cannot be read now.
+        """
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forget a blob; one that is not there is forgotten already."""
+        ...
+
+
+class Signal(Protocol):
+    """A hint that work may be due, across tasks (and nodes): losing one costs a poll interval, never the work."""
+
+    def wake(self, topic: str, key: str = "") -> None:
+        """Tell those who listen to ``topic`` that ``key`` has something to do. Called after commit."""
+        ...
+
+    def listen(self, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
+        """Call ``hear(key)`` on the event loop at each wake; the returned function ends it."""
+        ...
