@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
 from peers.ground import ROOT, lacking
 from peers.nsd import Nsd
 from peers.postgres import Postgres
@@ -19,7 +20,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 @pytest.fixture(scope="session")
 def vectors() -> Path:
-    """The folder of published test data (MAILSTEAD_VECTORS, else ../shared/vectors); absent: skipped, in CI a failure."""
+    """Published test data at MAILSTEAD_VECTORS or ../shared/vectors; absent: skipped, in CI a failure."""
     path = Path(os.environ.get("MAILSTEAD_VECTORS") or ROOT.parent / "shared" / "vectors")
     if not path.is_dir():
         lacking(f"the published vectors are not at {path} (set MAILSTEAD_VECTORS)")

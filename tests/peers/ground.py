@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import signal
@@ -22,9 +21,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SBIN = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 NODE_PATH = os.pathsep.join(("/usr/share/nodejs", str(ROOT / "build/node/node_modules")))
 """Where node finds nodemailer: hand it to the child as the environment variable of this name."""
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def lacking(reason: str) -> None:
@@ -105,9 +101,9 @@ def listens(host: str, port: int) -> bool:
         return False
 
 
-def die_with_parent() -> None:
-    """For ``preexec_fn``: the child is ended when the test process is killed, however that happens."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def tied(*words: str | Path) -> list[str]:
+    """A command that is ended when the test process is killed, however that happens (start it in the main thread)."""
+    return [program("setpriv"), "--pdeathsig", "TERM", *map(str, words)]
 
 
 def stop(process: subprocess.Popen[bytes], *, by: int = signal.SIGTERM, timeout: float = 15.0) -> int:

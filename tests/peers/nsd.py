@@ -11,7 +11,8 @@ from types import TracebackType
 import dns.exception
 import dns.message
 import dns.query
-from peers.ground import die_with_parent, free_port, program, stop, tail, wait_for, workdir
+
+from peers.ground import free_port, program, stop, tail, tied, wait_for, workdir
 
 _CONF = """
 server:
@@ -63,9 +64,7 @@ class Nsd:
         self._conf.write_text(_CONF.format(host=self.host, port=self.port, dir=self.path))
         self._write()
         with (self.path / "nsd.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [nsd, "-d", "-c", self._conf], stdout=log, stderr=log, preexec_fn=die_with_parent
-            )
+            self._process = subprocess.Popen(tied(nsd, "-d", "-c", self._conf), stdout=log, stderr=log)
         self._wait()
         return self
 

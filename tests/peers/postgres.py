@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from peers.ground import die_with_parent, free_port, lacking, stop, tail, wait_for, workdir
+from peers.ground import free_port, lacking, stop, tail, tied, wait_for, workdir
 
 _SETTINGS = (
     "fsync=off",
@@ -59,11 +59,10 @@ class Postgres:
         self.log = self.path / "log"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self._bin / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self.port), "-k", data, *options],
+                tied(self._bin / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self.port), "-k", data, *options),
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                preexec_fn=die_with_parent,
                 **self._user,
             )
         try:

@@ -6,6 +6,7 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
+
 from peers.nsd import Nsd
 
 pytestmark = pytest.mark.slow

@@ -6,6 +6,7 @@ import asyncio
 
 import asyncpg
 import pytest
+
 from peers.postgres import Postgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
