@@ -20,7 +20,7 @@ class Answer:
     """
 
     records: tuple[str, ...]
-    """MX as ``"10 mx.example.com"``, A and AAAA as addresses, TXT joined, CNAME, PTR, NS as names without the last dot."""
+    """MX as ``"10 mx.example.com"``, A and AAAA as addresses, TXT joined, names without the last dot."""
     exists: bool = True
     authentic: bool = False
     """Was it validated by DNSSEC (the AD flag)?"""

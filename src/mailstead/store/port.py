@@ -15,10 +15,10 @@ Row = tuple[Any, ...]
 
 
 class Transaction(Protocol):
-    """What the body of a transaction is handed. A body awaits nothing but this: on SQLite nothing else can happen in it."""
+    """What the body of a transaction is handed. A body awaits nothing but this: SQLite cannot wait for anything else."""
 
     def now(self) -> int:
-        """The time of this transaction: the handed clock on SQLite, the database's clock on PostgreSQL (milliseconds)."""
+        """The time of this transaction in milliseconds: the handed clock on SQLite, the database's on PostgreSQL."""
         ...
 
     async def rows(self, sql: str, *args: Any) -> list[Row]:
@@ -43,7 +43,7 @@ class Transaction(Protocol):
 
 
 class Database(Protocol):
-    """A durable store of rows. ``kind`` is ``sqlite`` or ``postgres``: only for what is told to people and for upkeep."""
+    """A durable store of rows. ``kind`` (``sqlite``, ``postgres``) is for what people are told and for upkeep."""
 
     kind: str
 
@@ -59,7 +59,7 @@ class Database(Protocol):
         ...
 
     async def read(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Run a short reading ``body`` on committed state: inline on SQLite (microseconds), on a pooled connection elsewhere."""
+        """Run a short reading ``body`` on committed state: inline on SQLite (microseconds), pooled on PostgreSQL."""
         ...
 
     async def scan(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
