@@ -1,0 +1,102 @@
+"""Content: the message between DATA and its final dot: finding the end, newlines, dots, long lines.
+
+Careful: only CRLF . CRLF ends the data. A server that also takes ``LF . LF`` or the like lets a sender smuggle a second
+message in (RFC 5321 §4.1.1.4, CVE-2023-51764 and its sisters).
+"""
+
+from __future__ import annotations
+
+import re
+
+_END = b"\r\n.\r\n"
+# Bare newlines are about: a dot that stands alone before one of them is content, not stuffing.
+_STUFFED = re.compile(rb"(\A|\r\n)\.(?=[^\r\n])")
+
+
+class DataReader:
+    """Gathers the content of one DATA command from pieces. Past ``limit`` octets it goes on reading and keeps nothing."""
+
+    __slots__ = ("_chunks", "_limit", "_size", "_tail", "overflow")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._tail = b"\r\n"  # the line end of the DATA command itself: a dot may follow at once
+        self.overflow = False
+
+    def take(self, data: bytes) -> int:
+        """Take a piece; the index behind the end of the content in it, or -1 if the end has not come."""
+        after = self._end_of(data)
+        if after < 0:
+            self._tail = data[-4:] if len(data) >= 4 else (self._tail + data)[-4:]
+            self._keep(data)
+        else:
+            self._keep(data[:after])
+        return after
+
+    def _end_of(self, data: bytes) -> int:
+        tail = self._tail
+        border = (tail + data[:4]).find(_END)
+        if border >= 0:
+            return border + 5 - len(tail)
+        found = data.find(_END)
+        return found + 5 if found >= 0 else -1
+
+    def _keep(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._limit:
+            self.overflow = True
+            self._chunks.clear()
+        else:
+            self._chunks.append(data)
+
+    def raw(self) -> bytes:
+        """What stood before the final dot, with the CRLF of its last line."""
+        chunks = self._chunks
+        if len(chunks[-1]) >= 3:
+            chunks[-1] = chunks[-1][:-3]
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return b"".join(chunks)[:-3]
+
+
+def has_bare_newline(data: bytes) -> bool:
+    """Is there a CR or LF that is not half of a CRLF?"""
+    lines = data.count(b"\r\n")
+    return data.count(b"\n") != lines or data.count(b"\r") != lines
+
+
+def normalize(data: bytes) -> bytes:
+    """Every CR, LF and CRLF as CRLF."""
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+
+
+def unstuff(data: bytes, *, bare: bool) -> bytes:
+    """Without the dots that the client put before lines that begin with one (RFC 5321 §4.5.2)."""
+    if bare:
+        return _STUFFED.sub(rb"\1", data)
+    if data.startswith(b"."):
+        data = data[1:]
+    return data.replace(b"\r\n.", b"\r\n") if b"\r\n." in data else data
+
+
+def stuff(data: bytes) -> bytes:
+    """Ready to be sent before a final ``.`` line: CRLF only, a CRLF at the end, dots doubled at line starts."""
+    if has_bare_newline(data):
+        data = normalize(data)
+    if b"\r\n." in data:
+        data = data.replace(b"\r\n.", b"\r\n..")
+    if data.startswith(b"."):
+        data = b"." + data
+    return data if data.endswith(b"\r\n") or not data else data + b"\r\n"
+
+
+def has_long_line(data: bytes, limit: int) -> bool:
+    """Is a line longer than ``limit`` octets, its CRLF not counted? Looks at one place every ``limit`` octets or so."""
+    start, length = 0, len(data)
+    while length - start > limit:
+        end = data.rfind(b"\n", start, start + limit + 2)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
