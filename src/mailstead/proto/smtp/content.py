@@ -14,7 +14,7 @@ _STUFFED = re.compile(rb"(\A|\r\n)\.(?=[^\r\n])")
 
 
 class DataReader:
-    """Gathers the content of one DATA command from pieces. Past ``limit`` octets it goes on reading and keeps nothing."""
+    """Gathers the content of one DATA command from pieces. Past ``limit`` octets it reads on and keeps nothing."""
 
     __slots__ = ("_chunks", "_limit", "_size", "_tail", "overflow")
 
@@ -58,6 +58,44 @@ class DataReader:
             chunks[-1] = chunks[-1][:-3]
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
         return b"".join(chunks)[:-3]
+
+
+class ChunkReader:
+    """Gathers the chunks of BDAT commands. Of a refused chunk, or past ``limit`` octets, nothing is kept."""
+
+    __slots__ = ("_limit", "_pieces", "keep", "last", "left", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self.size = 0
+        """Octets of all chunks so far."""
+        self.left = 0
+        """Octets of this chunk that have not come."""
+        self.last = False
+        self.keep = True
+
+    @property
+    def overflow(self) -> bool:
+        return self.size > self._limit
+
+    def begin(self, size: int, *, last: bool, keep: bool) -> None:
+        """The next chunk of so many octets."""
+        self.left, self.last, self.keep = size, last, keep
+        if keep:
+            self.size += size
+        if self.overflow:
+            self._pieces.clear()
+
+    def take(self, data: bytes) -> None:
+        """Take a piece, at most ``left`` octets."""
+        self.left -= len(data)
+        if self.keep and not self.overflow:
+            self._pieces.append(data)
+
+    def raw(self) -> bytes:
+        """All chunks as one."""
+        return b"".join(self._pieces)
 
 
 def has_bare_newline(data: bytes) -> bool:

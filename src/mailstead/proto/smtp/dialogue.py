@@ -1,4 +1,4 @@
-"""Dialogue: what a door offers, and the words it says: those of SES for submission, those of a good MX for receiving."""
+"""Dialogue: what a door offers and says: the words of SES for submission, those of a good MX for receiving."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ MX_WORDS = Words(
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a door offers and asks for. A trusted client gets ``replace(offer, require_tls=False, require_auth=False)``."""
+    """What a door offers and asks for. Trusted clients get ``replace(offer, require_tls=False, require_auth=False)``."""
 
     hostname: str
     greeting: str

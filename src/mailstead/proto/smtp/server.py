@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 from mailstead.proto import sasl
 from mailstead.proto.errors import LocalProtocolError
 from mailstead.proto.sasl import Credentials
 from mailstead.proto.smtp import command as cmd
 from mailstead.proto.smtp.command import Bdat, Mail, Quit, Rcpt
-from mailstead.proto.smtp.content import DataReader, has_bare_newline, has_long_line, normalize, unstuff
+from mailstead.proto.smtp.content import ChunkReader, DataReader, has_bare_newline, has_long_line, normalize, unstuff
 from mailstead.proto.smtp.dialogue import Offer, about
 from mailstead.proto.smtp.reply import Reply
 
@@ -61,11 +61,8 @@ class ServerEngine:
     """One session. Readable at any time: ``helo``, ``esmtp``, ``tls``, ``username``, ``closed``, ``waiting``."""
 
     __slots__ = (
-        "_chunk_last",
-        "_chunk_left",
         "_chunk_refusal",
         "_chunks",
-        "_chunks_size",
         "_data",
         "_errors",
         "_event",
@@ -112,11 +109,12 @@ class ServerEngine:
         self._state = "start"
         self._errors = 0
         self._exchange: sasl.Exchange | None = None
-        self._data: DataReader | None = None
-        self._chunk_left = 0
-        self._chunk_last = False
+        self._data = DataReader(0)
         self._chunk_refusal: Reply | None = None
-        self._forget_transaction()
+        self._chunks = ChunkReader(offer.max_message)
+        self._mail = _NO_MAIL
+        self._recipients = 0
+        self._open = False
         self._admit()
 
     # --- what the shell calls
@@ -124,7 +122,7 @@ class ServerEngine:
     def greet(self) -> None:
         """Say the greeting; commands are read from now on."""
         self._say(Reply(220, self.offer.greeting))
-        self._read = ServerEngine._read_command
+        self._read = ServerEngine._read_line
 
     def refuse(self, reply: Reply) -> None:
         """Say this and close."""
@@ -199,7 +197,7 @@ class ServerEngine:
         self._drop_input()
         self._admit()
         if self._read is ServerEngine._read_handshake:
-            self._read = ServerEngine._read_command
+            self._read = ServerEngine._read_line
 
     # --- reading: each takes what it can from the input; False: it needs more
 
@@ -210,46 +208,55 @@ class ServerEngine:
         self._drop_input()
         return False
 
-    def _read_command(self) -> bool:
-        line = self._line(self._line_limit)
-        if line is None:
+    def _read_line(self) -> bool:
+        """A command, or the response to an AUTH challenge."""
+        start = self._position
+        end = self._in.find(b"\n", start)
+        length = (end if end >= 0 else len(self._in)) - start
+        if length > cmd.MAX_LINE and length > self._line_limit():
+            self._exchange = None
+            self._fail(self._words.line_too_long)
+            self._read = ServerEngine._read_rest_of_line
+            return True
+        if end < 0:
             return False
-        if line:
-            self._command(line)
-        else:
-            self._fail(self._words.unknown)
+        self._position = end + 1
+        self._use_line(self._in[start : end - 1] if end > start and self._in[end - 1] == 13 else self._in[start:end])
         return True
 
-    def _read_response(self) -> bool:
-        line = self._line(lambda: cmd.MAX_AUTH_LINE)
-        if line is None:
-            return False
-        self._read = ServerEngine._read_command
-        self._respond(line)
-        return True
+    def _use_line(self, line: bytes) -> None:
+        if b"\r" in line:
+            self._exchange = None
+            self._fail(self._words.bad_line)
+        elif self._exchange is not None:
+            self._respond(self._exchange, line)
+        else:
+            self._command(line)
+
+    def _line_limit(self) -> int:
+        auth = self._exchange is not None or self._in[self._position : self._position + 5].upper() == b"AUTH "
+        return cmd.MAX_AUTH_LINE if auth else cmd.MAX_LINE
 
     def _read_content(self) -> bool:
         data = self._in[self._position :] if self._position else self._in
-        if not data or self._data is None:
+        if not data:
             return False
         after = self._data.take(data)
         if after < 0:
             self._drop_buffer()
             return False
         self._position += after
-        self._read = ServerEngine._read_command
+        self._read = ServerEngine._read_line
         self._end_of_data(self._data)
         return True
 
     def _read_chunk(self) -> bool:
-        piece = self._in[self._position : self._position + self._chunk_left]
+        piece = self._in[self._position : self._position + self._chunks.left]
         self._position += len(piece)
-        self._chunk_left -= len(piece)
-        if self._chunk_refusal is None:
-            self._keep_piece(piece)
-        if self._chunk_left:
+        self._chunks.take(piece)
+        if self._chunks.left:
             return False
-        self._read = ServerEngine._read_command
+        self._read = ServerEngine._read_line
         self._end_of_chunk()
         return True
 
@@ -259,30 +266,8 @@ class ServerEngine:
             self._drop_buffer()
             return False
         self._position = end + 1
-        self._read = ServerEngine._read_command
+        self._read = ServerEngine._read_line
         return True
-
-    def _line_limit(self) -> int:
-        auth = self._in[self._position : self._position + 5].upper() == b"AUTH "
-        return cmd.MAX_AUTH_LINE if auth else cmd.MAX_LINE
-
-    def _line(self, limit: Callable[[], int]) -> bytes | None:
-        """The next line without its end; None if it has not come whole, or was refused."""
-        start = self._position
-        end = self._in.find(b"\n", start)
-        length = (end if end >= 0 else len(self._in)) - start
-        if length > cmd.MAX_LINE and length > limit():
-            self._fail(self._words.line_too_long)
-            self._read = ServerEngine._read_rest_of_line
-            return b"" if self._read_rest_of_line() and self._skip() else None
-        if end < 0:
-            return None
-        self._position = end + 1
-        line = self._in[start : end - 1] if end > start and self._in[end - 1] == 13 else self._in[start:end]
-        if b"\r" in line:
-            self._fail(self._words.bad_line)
-            return None if self.closed else self._line(limit)
-        return line
 
     def _drop_buffer(self) -> None:
         self._in, self._position = b"", 0
@@ -290,3 +275,299 @@ class ServerEngine:
     def _drop_input(self) -> None:
         self._drop_buffer()
         self._received.clear()
+
+    # --- commands
+
+    def _command(self, line: bytes) -> None:
+        try:
+            command = cmd.parse(line)
+        except cmd.CommandError as error:
+            kind = _KINDS.get(error.verb)
+            self._fail((kind and self._unmet(kind)) or self._wrong(error))
+            return
+        kind = type(command)
+        refusal = None if self._open else self._unmet(kind)
+        if refusal is None and kind in _ORDERED and kind not in STEPS[self._state]:
+            refusal = self._words.bad_sequence
+        if type(command) is Bdat:
+            self._bdat(command, refusal)
+        elif refusal is not None:
+            self._fail(refusal)
+        else:
+            _DO[kind](self, command)
+
+    def _unmet(self, kind: type) -> Reply | None:
+        """What the door asks for before it takes such a command."""
+        if kind in _AFTER_TLS and self.offer.require_tls and self.tls is None:
+            return self._words.tls_first
+        if kind in _AFTER_AUTH and self.offer.require_auth and not self.authenticated:
+            return self._words.auth_first
+        return None
+
+    def _wrong(self, error: cmd.CommandError) -> Reply:
+        if error.address is None:
+            return self._words.syntax
+        if error.verb == "RCPT":
+            return about(self._words.recipient_invalid, address=error.address)
+        nowhere = bool(error.address) and "@" not in error.address
+        words = self._words
+        return about(words.sender_unusable if nowhere else words.sender_invalid, address=error.address)
+
+    def _ehlo(self, command: cmd.Ehlo) -> None:
+        self._hello(command.name, esmtp=True)
+        self._out.append(self.offer.ehlo_secure if self.tls else self.offer.ehlo_clear)
+
+    def _helo(self, command: cmd.Helo) -> None:
+        self._hello(command.name, esmtp=False)
+        self._say(Reply(250, self.offer.hostname))
+
+    def _hello(self, name: str, *, esmtp: bool) -> None:
+        self.helo, self.esmtp = name, esmtp
+        self._state = "ready"
+        self._forget_transaction()
+
+    def _rset(self, _: cmd.Rset) -> None:
+        self._state = STEPS[self._state][cmd.Rset]
+        self._forget_transaction()
+        self._say(self._words.ok)
+
+    def _noop(self, _: cmd.Noop) -> None:
+        self._say(self._words.ok)
+
+    def _vrfy(self, _: cmd.Vrfy) -> None:
+        self._say(self._words.not_verified)
+
+    def _help(self, _: cmd.Help) -> None:
+        self._say(self._words.help)
+
+    def _expn(self, _: cmd.Expn) -> None:
+        self._fail(self._words.not_implemented)
+
+    def _unknown(self, command: cmd.Unknown) -> None:
+        if command.verb.upper() in _FOREIGN:
+            self.refuse(self._words.too_many_errors)
+        else:
+            self._fail(self._words.unknown)
+
+    def _quit(self, command: Quit) -> None:
+        self._event = command
+        self.refuse(self._words.bye)
+
+    def _starttls(self, _: cmd.StartTls) -> None:
+        if self.tls is not None:
+            self._fail(self._words.bad_sequence)
+        elif not self.offer.starttls:
+            self._fail(self._words.not_implemented)
+        else:
+            self._event = TlsWanted()
+
+    def _settle_tls(self, _: TlsWanted, reply: Reply) -> None:
+        if reply.code == 220:
+            self._drop_input()
+            self._read = ServerEngine._read_handshake
+
+    # --- AUTH (RFC 4954)
+
+    def _auth(self, command: cmd.Auth) -> None:
+        if not self.offer.auth:
+            self._fail(self._words.not_implemented)
+        elif self.authenticated:
+            self._fail(self._words.auth_twice)
+        elif command.mechanism not in self.offer.auth:
+            self._fail(self._words.auth_mechanism)
+        else:
+            self._exchange = sasl.exchange(command.mechanism)
+            self._begin_exchange(command.initial)
+
+    def _begin_exchange(self, initial: bytes | None) -> None:
+        if self._exchange is None:
+            self._fail(self._words.auth_mechanism)
+        elif initial is None:
+            self._say(Reply(334, self._exchange.challenge()))
+        else:
+            self._respond(self._exchange, b"" if initial == b"=" else initial)  # RFC 4954 §4
+
+    def _respond(self, exchange: sasl.Exchange, line: bytes) -> None:
+        self._exchange = None
+        if line == b"*":
+            self._fail(self._words.auth_cancelled)
+            return
+        try:
+            credentials = exchange.respond(sasl.decode(line))
+        except sasl.MalformedResponse:
+            self._fail(self._words.auth_malformed)
+            return
+        if credentials is None:
+            self._exchange = exchange
+            self._say(Reply(334, exchange.challenge()))
+        else:
+            self._event = credentials
+
+    def _settle_credentials(self, event: Credentials, reply: Reply) -> None:
+        if reply.code == 235:
+            self.authenticated, self.username = True, event.username
+            self._admit()
+        elif reply.permanent:
+            self._count_error()
+
+    # --- the transaction
+
+    def _mail_from(self, command: Mail) -> None:
+        refusal = self._mail_refusal(command) if command.params or not command.address.isascii() else None
+        if refusal is not None:
+            self._fail(refusal)
+        else:
+            self._event = command
+
+    def _mail_refusal(self, command: Mail) -> Reply | None:
+        params, words = command.params, self._words
+        if not params.keys() <= _MAIL_PARAMS or ("SMTPUTF8" in params and not self.offer.smtputf8):
+            return words.parameter
+        if params.get("BODY", "7BIT").upper() not in ("7BIT", "8BITMIME"):  # RFC 6152 §2
+            return words.parameter
+        if not command.address.isascii() and "SMTPUTF8" not in params:  # RFC 6531 §3.3
+            return about(words.sender_not_ascii, address=command.address)
+        if int(params.get("SIZE") or 0) > self.offer.max_message:  # RFC 1870 §6.1
+            return words.too_large
+        return None
+
+    def _settle_mail(self, event: Mail, reply: Reply) -> None:
+        if reply.positive:
+            self._mail = event
+            self._state = "mail"
+
+    def _rcpt_to(self, command: Rcpt) -> None:
+        if not command.params.keys() <= _RCPT_PARAMS:
+            self._fail(self._words.parameter)
+        elif not command.address.isascii() and "SMTPUTF8" not in self._mail.params:
+            self._fail(about(self._words.recipient_not_ascii, address=command.address))
+        elif self._recipients >= self.offer.max_recipients:
+            self._say(self._words.too_many_recipients)
+        else:
+            self._event = command
+
+    def _settle_rcpt(self, _: Rcpt, reply: Reply) -> None:
+        if reply.positive:
+            self._recipients += 1
+            self._state = "rcpt"
+
+    def _start_data(self, _: cmd.Data) -> None:
+        # What is on the wire may be longer than the content (stuffed dots) or shorter (bare newlines).
+        self._data = DataReader(self.offer.max_message + self.offer.max_message // 2 + 1024)
+        self._read = ServerEngine._read_content
+        self._say(self._words.start_data)
+
+    def _end_of_data(self, data: DataReader) -> None:
+        self._data = DataReader(0)
+        if data.overflow:
+            self._finish(self._words.too_large)
+            return
+        raw = data.raw()
+        bare = has_bare_newline(raw)
+        self._judge(unstuff(raw, bare=bare), bare=bare)
+
+    def _judge(self, content: bytes, *, bare: bool) -> None:
+        """Refuse what no door takes, else hand the content over."""
+        if bare:
+            if self.offer.bare_newline == "refuse":
+                self._finish(self._words.bare_newline)
+                return
+            content = normalize(content)
+        if len(content) > self.offer.max_message:
+            self._finish(self._words.too_large)
+        elif has_long_line(content, self.offer.max_line):
+            self._finish(self._words.content_line_too_long)
+        else:
+            self._event = Content(content, self._mail.params)
+
+    def _settle_content(self, _: Content, reply: Reply) -> None:
+        self._state = "ready"
+        self._forget_transaction()
+
+    def _finish(self, reply: Reply) -> None:
+        """The transaction is over without the door being asked."""
+        self._say(reply)
+        self._state = "ready"
+        self._forget_transaction()
+
+    # --- BDAT (RFC 3030): the chunk is read in any case, so that its bytes are never taken for commands
+
+    def _bdat(self, command: Bdat, refusal: Reply | None) -> None:
+        if not self.offer.chunking:
+            refusal = self._words.not_implemented
+        self._chunk_refusal = refusal
+        self._chunks.begin(command.size, last=command.last, keep=refusal is None)
+        if refusal is None:
+            self._state = "chunks"
+        self._read = ServerEngine._read_chunk
+
+    def _end_of_chunk(self) -> None:
+        chunks = self._chunks
+        if self._chunk_refusal is not None:
+            self._fail(self._chunk_refusal)
+        elif chunks.last and chunks.overflow:
+            self._finish(self._words.too_large)
+        elif chunks.last:
+            content = chunks.raw()
+            self._judge(content, bare=has_bare_newline(content))
+        else:
+            self._say(self._words.too_large if chunks.overflow else about(self._words.chunk_ok, size=chunks.size))
+
+    # --- small things
+
+    def _say(self, reply: Reply) -> None:
+        self._out.append(reply.to_bytes())
+
+    def _fail(self, reply: Reply) -> None:
+        self._say(reply)
+        self._count_error()
+
+    def _count_error(self) -> None:
+        self._errors += 1
+        if self._errors >= self.offer.max_errors:
+            self.refuse(self._words.too_many_errors)
+
+    def _close(self) -> None:
+        self.closed = True
+        self._drop_input()
+        self._data = DataReader(0)
+        self._chunks = ChunkReader(0)
+
+    def _forget_transaction(self) -> None:
+        self._mail = _NO_MAIL
+        self._recipients = 0
+        if self._chunks.size:
+            self._chunks = ChunkReader(self.offer.max_message)
+
+    def _admit(self) -> None:
+        """Is everything met that the door asks for before MAIL?"""
+        secure = self.tls is not None or not self.offer.require_tls
+        self._open = secure and (self.authenticated or not self.offer.require_auth)
+
+
+_NO_MAIL = Mail("", {})
+
+_DO: Mapping[type, Callable[[ServerEngine, Any], None]] = {
+    cmd.Ehlo: ServerEngine._ehlo,
+    cmd.Helo: ServerEngine._helo,
+    cmd.StartTls: ServerEngine._starttls,
+    cmd.Auth: ServerEngine._auth,
+    Mail: ServerEngine._mail_from,
+    Rcpt: ServerEngine._rcpt_to,
+    cmd.Data: ServerEngine._start_data,
+    cmd.Rset: ServerEngine._rset,
+    cmd.Noop: ServerEngine._noop,
+    Quit: ServerEngine._quit,
+    cmd.Vrfy: ServerEngine._vrfy,
+    cmd.Expn: ServerEngine._expn,
+    cmd.Help: ServerEngine._help,
+    cmd.Unknown: ServerEngine._unknown,
+}
+
+_SETTLE: Mapping[type, Callable[[ServerEngine, Any, Reply], None]] = {
+    TlsWanted: ServerEngine._settle_tls,
+    Credentials: ServerEngine._settle_credentials,
+    Mail: ServerEngine._settle_mail,
+    Rcpt: ServerEngine._settle_rcpt,
+    Content: ServerEngine._settle_content,
+}
