@@ -25,9 +25,9 @@ from mailstead.proto.message import Field, Message
 
 # RFC 6376 §5.4.1: what a reader sees, what threads and lists need. Trace fields are left alone.
 _SIGNED = (
-    b"from sender reply-to to cc subject mime-version content-type content-transfer-encoding content-language message-id "
-    b"date in-reply-to references list-id list-help list-unsubscribe list-unsubscribe-post list-subscribe list-post "
-    b"list-owner list-archive"
+    b"from sender reply-to to cc subject mime-version content-type content-transfer-encoding content-language "
+    b"message-id date in-reply-to references list-id list-help list-unsubscribe list-unsubscribe-post list-subscribe "
+    b"list-post list-owner list-archive"
 )
 SIGNED = frozenset(_SIGNED.split())
 WIDTH = 76
