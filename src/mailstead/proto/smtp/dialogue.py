@@ -156,7 +156,7 @@ MX_WORDS = Words(
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a door offers and asks for. Trusted clients get ``replace(offer, require_tls=False, require_auth=False)``."""
+    """What a door offers and asks for. Trusted ones get ``replace(offer, require_tls=False, require_auth=False)``."""
 
     hostname: str
     greeting: str
