@@ -14,8 +14,18 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 
+class Duplicate(Exception):
+    """A row with this key exists already. It ends the transaction: a body that wants to go on says ``ON CONFLICT``."""
+
+
 class Transaction(Protocol):
-    """What the body of a transaction is handed. A body awaits nothing but this: SQLite cannot wait for anything else."""
+    """What the body of a transaction is handed. A body awaits nothing but this: SQLite cannot wait for anything else.
+
+    A statement that fails ends the transaction on both databases, whether or not the body catches the error.
+    """
+
+    kind: str
+    """``sqlite`` or ``postgres``: for the few texts that differ (``store/work.py``)."""
 
     def now(self) -> int:
         """The time of this transaction in milliseconds: the handed clock on SQLite, the database's on PostgreSQL."""
@@ -55,6 +65,8 @@ class Database(Protocol):
 
         Raises:
             Unreachable: the database cannot be used now (locked, full, gone): nothing of this body happened, try later.
+                One exception: a PostgreSQL that goes away while it commits may have done all of it.
+            Duplicate: a row with such a key exists.
         """
         ...
 
@@ -72,17 +84,35 @@ class Database(Protocol):
 
 
 class BlobStore(Protocol):
-    """Immutable bytes under a key. A key that was returned by ``put`` is safe on stable storage."""
+    """Immutable bytes under a reference. A row keeps the reference: ``db:KEY`` (small: in the row's own commit),
+    ``file:KEY`` (large: made safe before the transaction).
 
-    async def put(self, key: str, content: bytes) -> None:
-        """Store ``content``. Twice with the same bytes is harmless.
+    To store: ``ref = plan(key, content)``; ``await put(ref, content)``; in the transaction ``await put_in(tx, ref,
+    content)``. To forget: ``await delete_in(tx, ref)`` in the transaction, ``await delete(ref)`` after its commit.
+    Each does nothing for references of the other sort, so callers need not look.
+    """
+
+    def plan(self, key: str, content: bytes) -> str:
+        """The reference that ``content`` will have.
 
         Raises:
-            Unreachable: it could not be made safe (disk full, store gone).
+            Invalid: ``key`` is not 1-128 letters, digits, ``.``, ``_``, ``-`` (or begins with a dot).
         """
         ...
 
-    async def get(self, key: str) -> bytes:
+    async def put(self, ref: str, content: bytes) -> None:
+        """Before the transaction: make a large body safe on stable storage. Twice with the same bytes is harmless.
+
+        Raises:
+            Unreachable: it could not be made safe (disk full, store gone); nothing of it is left.
+        """
+        ...
+
+    async def put_in(self, tx: Transaction, ref: str, content: bytes) -> None:
+        """In the transaction: store a small body. Twice is harmless."""
+        ...
+
+    async def get(self, ref: str) -> bytes:
         """The bytes.
 
         Raises:
@@ -91,8 +121,12 @@ class BlobStore(Protocol):
         """
         ...
 
-    async def delete(self, key: str) -> None:
-        """Forget a blob; one that is not there is forgotten already."""
+    async def delete_in(self, tx: Transaction, ref: str) -> None:
+        """In the transaction: forget a small body; one that is not there is forgotten already."""
+        ...
+
+    async def delete(self, ref: str) -> None:
+        """After the commit: forget a large body; one that is not there is forgotten already."""
         ...
 
 
