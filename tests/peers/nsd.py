@@ -6,7 +6,6 @@ It serves the root zone: what was not given is NXDOMAIN, CNAMEs are followed, an
 from __future__ import annotations
 
 import subprocess
-from types import TracebackType
 
 import dns.exception
 import dns.message
@@ -68,9 +67,7 @@ class Nsd:
         self._wait()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         stop(self._process)
         self._folder.__exit__(None, None, None)
 

@@ -1,7 +1,7 @@
 """Postfix: a real destination MX in a temporary folder; what it takes can be read back from Maildirs.
 
-It takes mail for the given mailboxes and answers 550 5.1.1 for others. It rewrites nothing: the only headers it adds stand
-on top (Return-Path, X-Original-To, Delivered-To, one Received), and :func:`as_sent` takes them off again.
+It takes mail for the given mailboxes and answers 550 5.1.1 for others. It rewrites nothing: the only headers it adds
+stand on top (Return-Path, X-Original-To, Delivered-To, one Received), and :func:`as_sent` takes them off again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 from peers.ground import free_port, listens, need_root, program, stop, tail, tied, wait_for, workdir
 
@@ -66,7 +65,8 @@ postlog unix-dgram n - n - 1 postlogd
 """
 _MASTER_PROGRAM = "/usr/lib/postfix/sbin/master"
 _OWN = re.compile(
-    rb"Return-Path: (?P<reverse><[^\n]*>)\n(?:X-Original-To: [^\n]*\n)?(?:Delivered-To: [^\n]*\n)?Received: [^\n]*\n(?:[ \t][^\n]*\n)*"
+    rb"Return-Path: (?P<reverse><[^\n]*>)\n(?:X-Original-To: [^\n]*\n)?(?:Delivered-To: [^\n]*\n)?"
+    rb"Received: [^\n]*\n(?:[ \t][^\n]*\n)*"
 )
 
 
@@ -118,16 +118,18 @@ class Postfix:
         # "check" makes the queue's folders; "start-fg" would leave the master behind when only its shell is ended.
         subprocess.run([postfix, "-c", self.path / "conf", "check"], check=True, timeout=30, capture_output=True)
         with (self.path / "start.log").open("ab") as log:
-            self._process = subprocess.Popen(tied(_MASTER_PROGRAM, "-c", self.path / "conf", "-s"), stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                tied(_MASTER_PROGRAM, "-c", self.path / "conf", "-s"), stdout=log, stderr=log
+            )
         try:
             for host in self.hosts:
                 wait_for(lambda host=host: listens(host, self.port), f"Postfix at {host}:{self.port}")  # type: ignore[misc]
         except TimeoutError:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise AssertionError(f"Postfix did not start:\n{tail(self.path / 'start.log')}\n{tail(self.log)}") from None
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *raised: object) -> None:
         stop(self._process)
         self._folder.__exit__(None, None, None)
 

@@ -13,7 +13,6 @@ import signal
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from peers.ground import free_port, lacking, stop, tail, tied, wait_for, workdir
@@ -71,9 +70,7 @@ class Postgres:
             raise AssertionError(f"PostgreSQL did not start:\n{tail(self.log)}") from None
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         stop(self._process, by=signal.SIGINT)  # SIGINT: fast shutdown, open connections are closed
         self._folder.__exit__(None, None, None)
 

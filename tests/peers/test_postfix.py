@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+
 from peers.postfix import Postfix, as_sent, reverse_path
 
 pytestmark = pytest.mark.slow
