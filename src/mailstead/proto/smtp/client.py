@@ -105,12 +105,23 @@ Event = Ready | TlsReady | TransactionDone | Refused | Closed
 class _Running:
     """A transaction on its way. ``commands`` are what is left to be written, with their stages."""
 
-    __slots__ = ("accepted", "as_is", "commands", "content", "failure", "recipients", "replies", "transaction")
+    __slots__ = (
+        "accepted",
+        "answered",
+        "as_is",
+        "commands",
+        "content",
+        "failure",
+        "recipients",
+        "replies",
+        "transaction",
+    )
 
     def __init__(self, transaction: Transaction) -> None:
         self.transaction = transaction
         self.content = b""
         self.recipients: list[str] = []
+        self.answered = 0
         self.accepted: list[str] = []
         self.replies: dict[str, Reply] = {}
         self.failure: Reply | None = None
@@ -158,7 +169,9 @@ class ClientEngine:
         self._expected: deque[Stage] = deque(["greeting"])
         self._answers: deque[bytes] = deque()
         self._running: deque[_Running] = deque()
+        self._old = False
         self._ready = False
+        self._unwanted = False
         self._handshake = False
         self._dirty = False
         self._flushed = True
@@ -211,7 +224,7 @@ class ClientEngine:
     @property
     def can_send(self) -> bool:
         """May ``send`` be called? One message may be on its way, and one more wait."""
-        return not self.closed and len(self._running) < 2
+        return not self.closed and not self._unwanted and len(self._running) < 2
 
     def send(self, transaction: Transaction) -> None:
         """Send this when the connection is ready for it.
@@ -229,7 +242,7 @@ class ClientEngine:
 
     def quit(self) -> None:
         """Say QUIT; only when nothing is on its way."""
-        if self._running:
+        if self._running and self._ready:
             raise LocalProtocolError("QUIT within a transaction")
         if not self.closed and "quit" not in self._expected:
             self._write("quit", b"QUIT\r\n")
@@ -245,14 +258,13 @@ class ClientEngine:
         """The connection is gone: what was in flight."""
         stage = self.stage
         self.closed = True
-        sent = self._running.popleft() if self._running and self._expected else None
+        begun = bool(self._running) and bool(self._running[0].recipients)
+        sent = self._running.popleft() if begun else None
         unsent = tuple(one.transaction for one in self._running)
         self._running.clear()
         self._expected.clear()
         if sent is None:
             return Closed(stage, unsent=unsent)
-        if not sent.commands and not sent.replies and sent.failure is None and stage in ("greeting", "ehlo", "auth"):
-            return Closed(stage, unsent=(sent.transaction, *unsent))
         if sent.failure is not None:
             sent.settle(sent.failure)
         in_flight = tuple(one for one in sent.transaction.recipients if one not in sent.replies)
@@ -288,10 +300,11 @@ class ClientEngine:
         self._expected.clear()
 
     def _refused(self, stage: Stage, reply: Reply) -> None:
+        self._unwanted = True
         self._events.append(Refused(reply, stage))
 
     def _on_greeting(self, reply: Reply) -> None:
-        if reply.code == 220:
+        if _yes(reply):
             self._write_ehlo()
         else:
             self._refused("greeting", reply)
@@ -300,18 +313,16 @@ class ClientEngine:
         self._write("ehlo", f"EHLO {self.hostname}\r\n".encode())
 
     def _on_ehlo(self, reply: Reply) -> None:
-        if reply.code == 250:
+        if _yes(reply):
             self.extensions = _extensions(reply)
             self._after_ehlo()
-        elif reply.permanent and not self._answers:
-            # RFC 5321 §3.2; the mark in _answers keeps a refused HELO from being said twice.
-            self._answers.append(b"")
+        elif reply.permanent and not self._old:
+            self._old = True  # RFC 5321 §3.2: then it may know HELO
             self._write("ehlo", f"HELO {self.hostname}\r\n".encode())
         else:
             self._refused("ehlo", reply)
 
     def _after_ehlo(self) -> None:
-        self._answers.clear()
         if not self.secure and self._tls != "never" and "STARTTLS" in self.extensions:
             self._write("starttls", b"STARTTLS\r\n")
         elif not self.secure and self._tls == "required":
@@ -339,6 +350,7 @@ class ClientEngine:
         if not self.secure and not self._auth_in_clear:
             self._refused("auth", NO_AUTH)
         elif "PLAIN" in offered:
+            self._answers.append(sasl.plain(username, password))  # for servers that overlook an initial response
             self._write("auth", b"AUTH PLAIN " + sasl.plain(username, password) + b"\r\n")
         elif "LOGIN" in offered:
             self._answers.extend((sasl.encode(username), sasl.encode(password)))
@@ -459,8 +471,8 @@ class ClientEngine:
 
     def _on_mail(self, reply: Reply) -> None:
         running = self._running[0]
-        if reply.code != 250:
-            running.failure = reply
+        if not _yes(reply):
+            running.failure = _refusing(reply)
             if not self._pipelining:
                 self._finish(running)
                 self._go_on()
@@ -471,10 +483,11 @@ class ClientEngine:
 
     def _on_rcpt(self, reply: Reply) -> None:
         running = self._running[0]
-        recipient = running.recipients[len(running.recipients) - self._to_come(running)]
+        recipient = running.recipients[running.answered]
+        running.answered += 1
         if running.failure is not None:
             running.replies[recipient] = running.failure
-        elif reply.code in (250, 251):
+        elif _yes(reply):
             running.accepted.append(recipient)
         else:
             running.replies[recipient] = _refusing(reply)
@@ -483,12 +496,6 @@ class ClientEngine:
             self._go_on()
             return
         self._write_commands(running)
-
-    def _to_come(self, running: _Running) -> int:
-        """How many recipients, this one included, had no answer to RCPT."""
-        return (
-            len(running.recipients) - len(running.accepted) - sum(one in running.replies for one in running.recipients)
-        )
 
     def _on_data(self, reply: Reply) -> None:
         running = self._running[0]
@@ -507,7 +514,7 @@ class ClientEngine:
     def _on_dot(self, reply: Reply) -> None:
         running = self._running[0]
         self._dirty = False
-        running.settle(reply if reply.code == 250 else _refusing(reply))
+        running.settle(reply if _yes(reply) else _refusing(reply))
         # The commands of the next may stand behind the dot already.
         self._finish(running)
         self._go_on()
@@ -525,6 +532,11 @@ class ClientEngine:
     def _write(self, stage: Stage, line: bytes) -> None:
         self._out.append(line)
         self._expected.append(stage)
+
+
+def _yes(reply: Reply) -> bool:
+    """2xx: a client goes by the first digit (RFC 5321 §4.2)."""
+    return 200 <= reply.code < 300
 
 
 def _refusing(reply: Reply) -> Reply:
