@@ -1,0 +1,1 @@
+"""Tables of Amazon's operations and shapes, written by ``make models``: never edited by hand."""
