@@ -119,13 +119,12 @@ CREATE INDEX messages_account ON messages (account, region, id);
 CREATE INDEX messages_done ON messages (done) WHERE done IS NOT NULL;
 
 -- One row a recipient.  due NULL: nothing is left to do.
--- state: queued, deferred, held; delivered, bounced, expired, captured, deleted.
+-- state: queued, deferred, held (due far away); delivered, bounced, expired, captured, deleted (due NULL).
 CREATE TABLE deliveries (
   message TEXT NOT NULL,
   n BIGINT NOT NULL,
   recipient TEXT NOT NULL,
   lane TEXT NOT NULL,
-  priority BIGINT NOT NULL DEFAULT 0,
   state TEXT NOT NULL DEFAULT 'queued',
   due BIGINT,
   expires BIGINT NOT NULL,
@@ -136,8 +135,8 @@ CREATE TABLE deliveries (
   changed BIGINT NOT NULL,
   PRIMARY KEY (message, n)
 );
-CREATE INDEX deliveries_lane ON deliveries (lane, priority, due, message, n) WHERE due IS NOT NULL;
-CREATE INDEX deliveries_held ON deliveries (message) WHERE state = 'held';
+CREATE INDEX deliveries_lane ON deliveries (lane, due, message, n) WHERE due IS NOT NULL;
+CREATE INDEX deliveries_expiry ON deliveries (expires) WHERE due IS NOT NULL;
 
 -- A destination with mail waiting: claimed as a whole.  failures counts tries in a row that reached nobody.
 CREATE TABLE lanes (
@@ -185,7 +184,7 @@ CREATE TABLE arrivals (
 CREATE INDEX arrivals_due ON arrivals (due) WHERE due IS NOT NULL AND worker IS NULL;
 CREATE INDEX arrivals_message ON arrivals (message) WHERE message <> '';
 
--- The outbox: one fact a row; who is told of it comes with event destinations.
+-- The outbox: one fact a row; who is told of it comes with event destinations.  recipients: what statistics count.
 CREATE TABLE events (
   id TEXT PRIMARY KEY,
   account TEXT NOT NULL,
@@ -193,6 +192,7 @@ CREATE TABLE events (
   message TEXT NOT NULL,
   kind TEXT NOT NULL,
   at BIGINT NOT NULL,
+  recipients BIGINT NOT NULL DEFAULT 1,
   detail_json TEXT NOT NULL
 );
 CREATE INDEX events_message ON events (message);

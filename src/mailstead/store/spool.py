@@ -1,0 +1,257 @@
+"""The spool: messages we have taken responsibility for, as deliveries that go out.
+
+A message is stored once with one delivery row a recipient; deliveries wait in lanes (one a destination).  Every
+function runs inside the caller's transaction.  What ends a delivery names it by ``due IS NOT NULL``: twice is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mailstead.store.port import Transaction
+
+NEVER = 1 << 53
+"""``due`` of a held delivery: waiting, but for an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it is stored. ``sender`` is the customer's reverse-path, ``return_path`` the one we send with."""
+
+    id: str
+    account: str
+    region: str
+    origin: str
+    """``submission`` or ``notice``; only submissions make customer events."""
+    sender: str
+    return_path: str
+    identity: str
+    signing_domain: str
+    eight_bit: int
+    """1 if the content has octets above 127."""
+    size: int
+    blob: str
+    mail_json: str
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One delivery to be stored."""
+
+    address: str
+    lane: str
+    expires: int
+    state: str = "queued"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One delivery that is due."""
+
+    message: str
+    n: int
+    recipient: str
+    attempts: int
+    expires: int
+    due: int
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """What one attempt at one delivery came to."""
+
+    state: str
+    reply: str
+    host: str = ""
+    tls: str = ""
+    next_due: int | None = None
+
+
+async def put(tx: Transaction, message: Message, recipients: Sequence[Recipient]) -> None:
+    """Store a message with its deliveries, due now, and make their lanes due."""
+    now = message.created
+    await tx.run(
+        "INSERT INTO messages (id, account, region, origin, sender, return_path, identity, signing_domain, eight_bit,"
+        " size, blob, open, mail_json, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        message.id,
+        message.account,
+        message.region,
+        message.origin,
+        message.sender,
+        message.return_path,
+        message.identity,
+        message.signing_domain,
+        message.eight_bit,
+        message.size,
+        message.blob,
+        len(recipients),
+        message.mail_json,
+        now,
+    )
+    for n, recipient in enumerate(recipients):
+        await tx.run(
+            "INSERT INTO deliveries (message, n, recipient, lane, due, expires, changed)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $5)",
+            message.id,
+            n,
+            recipient.address,
+            recipient.lane,
+            now,
+            recipient.expires,
+        )
+    for lane in {recipient.lane for recipient in recipients}:
+        await make_due(tx, lane, now)
+
+
+async def make_due(tx: Transaction, lane: str, due: int) -> None:
+    """Let a lane be claimed at ``due``; one that is failing keeps its own time."""
+    await tx.run(
+        "INSERT INTO lanes (lane, due, changed) VALUES ($1, $2, $2) ON CONFLICT (lane) DO UPDATE SET due = excluded.due"
+        " WHERE lanes.due IS NULL OR (lanes.due > excluded.due AND lanes.failures = 0)",
+        lane,
+        due,
+    )
+
+
+async def make_due_now(tx: Transaction, lane: str, now: int) -> None:
+    """Let a lane be claimed now although it is failing: the operator insists."""
+    await tx.run(
+        "INSERT INTO lanes (lane, due, changed) VALUES ($1, $2, $2) ON CONFLICT (lane) DO UPDATE SET due = excluded.due",
+        lane,
+        now,
+    )
+
+
+async def pull(tx: Transaction, lane: str, now: int, limit: int) -> list[Waiting]:
+    """Deliveries of a lane that are due, the longest waiting first, siblings of one message side by side."""
+    rows = await tx.rows(
+        "SELECT message, n, recipient, attempts, expires, due FROM deliveries"
+        " WHERE lane = $1 AND due IS NOT NULL AND due <= $2 ORDER BY due, message, n LIMIT $3",
+        lane,
+        now,
+        limit,
+    )
+    return [Waiting(*row) for row in rows]
+
+
+async def overdue(tx: Transaction, now: int, limit: int) -> list[tuple[str, Waiting]]:
+    """``(lane, delivery)`` of deliveries older than they may get, in lanes that nobody holds."""
+    rows = await tx.rows(
+        "SELECT d.lane, d.message, d.n, d.recipient, d.attempts, d.expires, d.due FROM deliveries d"
+        " JOIN lanes l ON l.lane = d.lane"
+        " WHERE d.due IS NOT NULL AND d.expires <= $1 AND l.worker IS NULL ORDER BY d.expires LIMIT $2",
+        now,
+        limit,
+    )
+    return [(row[0], Waiting(*row[1:])) for row in rows]
+
+
+async def read(tx: Transaction, message: str) -> Message | None:
+    """A message's row."""
+    row = await tx.row(
+        "SELECT id, account, region, origin, sender, return_path, identity, signing_domain, eight_bit, size, blob,"
+        " mail_json, created FROM messages WHERE id = $1",
+        message,
+    )
+    return Message(*row) if row else None
+
+
+async def finish(tx: Transaction, message: str, ended: Iterable[tuple[int, Try]], now: int) -> list[int]:
+    """End deliveries of one message; which of them were not ended before (the others are left as they are)."""
+    numbers = []
+    for n, last in ended:
+        changed = await tx.run(
+            "UPDATE deliveries SET state = $3, due = NULL, attempts = attempts + 1, reply = $4, host = $5, tls = $6,"
+            " changed = $7 WHERE message = $1 AND n = $2 AND due IS NOT NULL",
+            message,
+            n,
+            last.state,
+            last.reply,
+            last.host,
+            last.tls,
+            now,
+        )
+        if changed:
+            numbers.append(n)
+    return numbers
+
+
+async def count_down(tx: Transaction, message: str, ended: int, now: int) -> str | None:
+    """Note that so many deliveries of a message have ended; its blob's reference if none is left, else None."""
+    row = await tx.row(
+        "UPDATE messages SET open = open - $2, done = CASE WHEN open = $2 THEN $3 ELSE done END WHERE id = $1"
+        " RETURNING open, blob",
+        message,
+        ended,
+        now,
+    )
+    return str(row[1]) if row and row[0] == 0 else None
+
+
+async def put_off(tx: Transaction, waiting: Waiting, last: Try, now: int) -> bool:
+    """Let a delivery wait until ``last.next_due`` and keep the try for ``trace``; False if it had ended meanwhile."""
+    changed = await tx.run(
+        "UPDATE deliveries SET state = 'deferred', due = $3, attempts = attempts + 1, reply = $4, host = $5, tls = $6,"
+        " changed = $7 WHERE message = $1 AND n = $2 AND due IS NOT NULL AND state <> 'held'",
+        waiting.message,
+        waiting.n,
+        last.next_due,
+        last.reply,
+        last.host,
+        last.tls,
+        now,
+    )
+    if changed:
+        await tx.run(
+            "INSERT INTO attempts (message, n, attempt, at, host, tls, reply, next_due)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+            waiting.message,
+            waiting.n,
+            waiting.attempts + 1,
+            now,
+            last.host,
+            last.tls,
+            last.reply,
+            last.next_due,
+        )
+    return bool(changed)
+
+
+async def let_go(tx: Transaction, lane: str, now: int) -> None:
+    """End the lease of a lane: due when its next delivery is; gone when none is left.
+
+    The first statement takes the row's lock, so that an acceptance in another process comes before or after us.
+    """
+    await tx.run("UPDATE lanes SET changed = $2 WHERE lane = $1", lane, now)
+    due = await tx.value("SELECT MIN(due) FROM deliveries WHERE lane = $1 AND due IS NOT NULL", lane)
+    if due is None:
+        await tx.run("DELETE FROM lanes WHERE lane = $1", lane)
+    else:
+        await tx.run("UPDATE lanes SET worker = NULL, due = $2 WHERE lane = $1", lane, due)
+
+
+async def reached(tx: Transaction, lane: str) -> None:
+    """Somebody answered for this lane: forget its failures."""
+    await tx.run("UPDATE lanes SET failures = 0, reason = '' WHERE lane = $1 AND failures > 0", lane)
+
+
+async def unreachable(tx: Transaction, lane: str, *, due: int, reason: str, now: int) -> None:
+    """Nobody answered for this lane: all of it waits until ``due``, whatever waits in it."""
+    await tx.run(
+        "UPDATE lanes SET worker = NULL, due = $2, failures = failures + 1, reason = $3, changed = $4 WHERE lane = $1",
+        lane,
+        due,
+        reason,
+        now,
+    )
+
+
+async def anything_due(tx: Transaction, now: int) -> bool:
+    """Is a lane free and due?  Cheap enough to ask every second."""
+    return bool(
+        await tx.value(
+            "SELECT 1 FROM lanes WHERE due IS NOT NULL AND worker IS NULL AND failures >= 0 AND due <= $1 LIMIT 1", now
+        )
+    )
