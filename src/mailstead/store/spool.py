@@ -118,7 +118,8 @@ async def make_due(tx: Transaction, lane: str, due: int) -> None:
 async def make_due_now(tx: Transaction, lane: str, now: int) -> None:
     """Let a lane be claimed now although it is failing: the operator insists."""
     await tx.run(
-        "INSERT INTO lanes (lane, due, changed) VALUES ($1, $2, $2) ON CONFLICT (lane) DO UPDATE SET due = excluded.due",
+        "INSERT INTO lanes (lane, due, changed) VALUES ($1, $2, $2)"
+        " ON CONFLICT (lane) DO UPDATE SET due = excluded.due",
         lane,
         now,
     )
