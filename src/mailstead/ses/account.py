@@ -244,11 +244,12 @@ async def resume(tx: Transaction, account: str, region: str) -> None:
 async def review(tx: Transaction, account: str, region: str, *, granted: bool) -> None:
     """Answer a request for production access: granted never lowers a quota; denied takes it back to the sandbox."""
     quota = PRODUCTION if granted else SANDBOX
-    stays = "production_access = $3 OR ($3 = 1 AND ({0} < 0 OR {0} > {1}))"
     changed = await tx.run(
         "UPDATE account_regions SET"
-        f" max_24h = CASE WHEN {stays.format('max_24h', '$4')} THEN max_24h ELSE $4 END,"
-        f" max_rate = CASE WHEN {stays.format('max_rate', '$5')} THEN max_rate ELSE $5 END,"
+        " max_24h = CASE WHEN production_access = $3 OR ($3 = 1 AND (max_24h < 0 OR max_24h > $4)) THEN max_24h"
+        " ELSE $4 END,"
+        " max_rate = CASE WHEN production_access = $3 OR ($3 = 1 AND (max_rate < 0 OR max_rate > $5)) THEN max_rate"
+        " ELSE $5 END,"
         " production_access = $3 WHERE account = $1 AND region = $2",
         account,
         region,

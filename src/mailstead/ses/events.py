@@ -266,7 +266,7 @@ async def list_events(
             where.append(f"{column} = ${len(args)}")
     sql = "SELECT id, account, region, message, kind, at, recipients, detail_json FROM events WHERE "
     rows = await tx.rows(f"{sql}{' AND '.join(where)} ORDER BY id LIMIT ${len(args) + 1}", *args, limit)
-    return [Event(*row[:-1], msgspec.json.decode(row[-1])) for row in rows]
+    return [Event(*[*row[:-1], msgspec.json.decode(row[-1])]) for row in rows]
 
 
 def document(event: Event, mail: Mapping[str, Any]) -> Detail:

@@ -1,7 +1,7 @@
 """Identities: the addresses and domains an account has proved to be its own, and may send as (SES: sending §1).
 
 Names are kept as they are compared: domains in lower case and A-labels, local parts as written.  A verified domain
-covers its subdomains and every address below; a verified address covers ``local+label@domain``.  The most specific rules.
+covers its subdomains and every address below; a verified address covers ``local+label@domain``.  The deepest rules.
 
 Domains get three Easy DKIM tokens.  Only the first has a key at once (making one takes tenths of a second); the keys of
 the others are made when a rotation needs them.
@@ -156,8 +156,8 @@ def own_key(vault: Vault, account: str, region: str, domain: str, *, selector: s
 
 _COLUMNS = (
     "account, region, name, kind, status, token, dkim_enabled, dkim_status, dkim_origin, dkim_tokens_json,"
-    " dkim_key_length, dkim_generated, feedback_forwarding, configuration_set, mail_from_domain, mail_from_status, mail_from_on_failure,"
-    " last_checked, last_success, check_error, created"
+    " dkim_key_length, dkim_generated, feedback_forwarding, configuration_set, mail_from_domain, mail_from_status,"
+    " mail_from_on_failure, last_checked, last_success, check_error, created"
 )
 _ALL = f"SELECT {_COLUMNS} FROM identities WHERE account = $1 AND region = $2"  # noqa: S608 — columns of our own
 _ONE = _ALL + " AND name = $3"
