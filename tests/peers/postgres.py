@@ -95,7 +95,7 @@ class Postgres:
         ).strip()
 
     def _answers(self) -> bool:
-        ready = [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        ready = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         if self._process.poll() is not None:
             raise AssertionError(f"PostgreSQL ended at once:\n{tail(self.log)}")
         return subprocess.run(ready, check=False, timeout=10).returncode == 0
@@ -113,8 +113,14 @@ class Postgres:
         return self.path / installed.name / "pginstall"
 
     def _run(self, name: str, *words: str) -> str:
-        done = subprocess.run(
-            [self._bin / name, *words], capture_output=True, text=True, timeout=60, cwd="/", check=False, **self._user
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            [str(self._bin / name), *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd="/",
+            check=False,
+            **self._user,
         )
         if done.returncode:
             raise AssertionError(f"{name} failed: {done.stderr or done.stdout}")

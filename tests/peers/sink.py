@@ -31,14 +31,15 @@ class _Session(asyncio.Protocol):
     """One connection: whole lines in, replies out; content is only looked at for its two ids."""
 
     record: int
+    _content: bool
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         self._buffer = bytearray()
         self._content = False
         self._sender = b""
         self._recipients: list[bytes] = []
-        transport.write(b"220 sink.test ESMTP\r\n")
+        self._transport.write(b"220 sink.test ESMTP\r\n")
 
     def data_received(self, data: bytes) -> None:
         start = max(0, len(self._buffer) - 5)

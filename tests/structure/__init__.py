@@ -1,0 +1,1 @@
+"""Structure: the rules of the house that a program can check."""
