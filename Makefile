@@ -31,6 +31,7 @@ check: $(VENV)/.test ## format, lint, types, layers, structure, generated pages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/make_standards_page.py --check
+	$(BIN)/python tools/make_configuration_page.py --check
 	$(if $(wildcard tools/make_operations_page.py),$(BIN)/python tools/make_operations_page.py --check)
 	$(PYTEST) -q tests/structure
 
@@ -51,6 +52,7 @@ faults: $(VENV)/.test $(VENV)/.peers ## the long fault campaigns (SEEDS=50 round
 
 docs: $(VENV)/.test ## write the generated pages: operations, configuration, standards
 	$(BIN)/python tools/make_standards_page.py
+	$(BIN)/python tools/make_configuration_page.py
 	$(if $(wildcard tools/make_operations_page.py),$(BIN)/python tools/make_operations_page.py)
 
 models: $(VENV)/.test ## write the operation tables from the installed botocore
