@@ -350,6 +350,7 @@ def content_of(offer: Offer, wire: bytes) -> tuple[list[bytes], str]:
         (b"x" * 998 + b"\r\n.\r\n", b"x" * 998 + b"\r\n"),
         (b"." + b"." * 998 + b"\r\n.\r\n", b"." * 998 + b"\r\n"),
         (b"a\nb\rc\r\r\n.\r\n", b"a\r\nb\r\nc\r\n\r\n"),
+        (b"a\n..\n..b\n.c\n\r\n..d\n\r\n.\r\n", b"a\r\n.\r\n.b\r\n.c\r\n\r\n.d\r\n\r\n"),
     ],
 )
 def test_content(wire: bytes, content: bytes) -> None:
