@@ -112,14 +112,18 @@ def test_starttls_and_a_new_ehlo() -> None:
     assert client.output() == b""
 
 
-@pytest.mark.parametrize("late", [False, True])
-def test_bytes_injected_before_the_handshake(late: bool) -> None:
+@pytest.mark.parametrize("injected", [b"250 x\r\n", b"2"])
+def test_bytes_injected_before_the_handshake(injected: bytes) -> None:
     client = ClientEngine("me.example")
     hear(client, b"220 x\r\n", b"250-x\r\n250 STARTTLS\r\n")
-    if late:
-        hear(client, b"220 go\r\n")
+    client.receive(b"220 go\r\n" + injected)
     with pytest.raises(RemoteProtocolError):
-        hear(client, b"250 x\r\n" if late else b"220 go\r\n250 x\r\n")
+        client.next_event()
+    client = ClientEngine("me.example")
+    hear(client, b"220 x\r\n", b"250-x\r\n250 STARTTLS\r\n")
+    assert hear(client, b"220 go\r\n") == [TlsReady()]
+    with pytest.raises(RemoteProtocolError):
+        client.receive(injected)
 
 
 @pytest.mark.parametrize(
