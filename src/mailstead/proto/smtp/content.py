@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _END = b"\r\n.\r\n"
-# Where bare newlines are about: a dot that stands alone on a line is content, not stuffing; and two dots behind a bare LF
+# Where bare newlines are about: a dot that stands alone on a line is content, not stuffing; two dots behind a bare LF
 # are one, stuffed by a client that takes LF for a line end (Python's smtplib with bytes).
 _STUFFED = re.compile(rb"(\A|\r\n)\.(?=[^\r\n])|(?<=\n)\.(?=\.)")
 
