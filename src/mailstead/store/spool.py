@@ -256,3 +256,19 @@ async def anything_due(tx: Transaction, now: int) -> bool:
             "SELECT 1 FROM lanes WHERE due IS NOT NULL AND worker IS NULL AND failures >= 0 AND due <= $1 LIMIT 1", now
         )
     )
+
+
+async def leased(tx: Transaction, worker: str) -> list[str]:
+    """The lanes a process holds."""
+    return [str(row[0]) for row in await tx.rows("SELECT lane FROM lanes WHERE worker = $1", worker)]
+
+
+async def last_words(tx: Transaction, message: str, lane: str) -> dict[int, str]:
+    """The last reply to each delivery of a message in a lane; where it has none of its own, why the lane waits."""
+    rows = await tx.rows(
+        "SELECT d.n, CASE WHEN d.reply <> '' THEN d.reply ELSE coalesce(l.reason, '') END FROM deliveries d"
+        " LEFT JOIN lanes l ON l.lane = d.lane WHERE d.message = $1 AND d.lane = $2",
+        message,
+        lane,
+    )
+    return {int(row[0]): str(row[1]) for row in rows}

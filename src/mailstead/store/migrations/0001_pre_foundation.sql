@@ -163,6 +163,20 @@ CREATE TABLE attempts (
   PRIMARY KEY (message, n, attempt)
 );
 
+-- Mail for the outside that stayed here (delivery.mode = capture), and what was handed in for it (--dev).
+CREATE TABLE captures (
+  message TEXT PRIMARY KEY,
+  account TEXT NOT NULL,
+  region TEXT NOT NULL,
+  recipients_json TEXT NOT NULL,
+  blob TEXT NOT NULL,
+  created BIGINT NOT NULL
+);
+CREATE TABLE submitted (
+  message TEXT PRIMARY KEY,
+  content BYTEA NOT NULL
+);
+
 -- Mail that came in and is not yet dealt with.
 CREATE TABLE arrivals (
   id TEXT PRIMARY KEY,

@@ -1,0 +1,124 @@
+"""Admission: may this account send this, now?  Each reason to refuse is one function that raises it.
+
+All of it reads committed state; the day's quota is counted later, inside the transaction that accepts (ses/quota.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mailstead.base.errors import Closed, Denied, Invalid, NotFound, Paused, Rejected
+from mailstead.outbound.composition import Draft, Options
+from mailstead.outbound.simulator import is_simulator
+from mailstead.proto.addresses import Mailbox
+from mailstead.ses import account as accounts
+from mailstead.ses import identities
+from mailstead.ses.account import AccountRegion
+from mailstead.ses.principals import Caller
+from mailstead.store.port import Transaction
+
+INBOX = "For more information, please check the inbox of the email address associated with your AWS account."
+
+
+class NotVerified(Rejected):
+    """Identities that failed the check; a door with short lines may cut the list (SES: wire §9, smtp §4)."""
+
+    def __init__(self, region: str, failed: Iterable[str]) -> None:
+        self.failed = tuple(failed)
+        self.beginning = (
+            f"Email address is not verified. The following identities failed the check in region {region.upper()}: "
+        )
+        super().__init__(self.beginning + ", ".join(self.failed), kind="identity")
+
+    def within(self, room: int) -> str:
+        """The text in at most ``room`` octets: whole identities, then ``...``."""
+        if len(self.message.encode()) <= room:
+            return self.message
+        text = self.beginning
+        for name in self.failed:
+            longer = f"{text}{name}, "
+            if len(longer.encode()) + 3 > room:
+                break
+            text = longer
+        return text + "..."
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What admission found out on the way, for those who go on."""
+
+    region: AccountRegion
+    identity: str
+    """The most specific verified identity of the From address: whose settings rule."""
+    signing_domain: str
+    """``d=`` of the identity's signature; empty: an address alone is verified, the mail is not DMARC-aligned."""
+
+
+async def admit(tx: Transaction, caller: Caller, draft: Draft) -> Grant:
+    """Let this through, or raise why not.
+
+    Raises:
+        Closed, Paused, Denied, Invalid, NotFound, NotVerified: with SES's texts.
+    """
+    region = await _open_account(tx, caller)
+    _may_act(caller, draft.options)
+    _offered(draft.options)
+    covering = await _verified(tx, caller, draft, sandbox=not region.production_access)
+    signer = await identities.signing_identity(tx, caller.account, caller.region, draft.from_domain)
+    return Grant(region, covering, signer.domain if signer else "")
+
+
+async def _open_account(tx: Transaction, caller: Caller) -> AccountRegion:
+    """The account is there, open, subscribed and not paused."""
+    account = await accounts.find(tx, caller.account)
+    region = await accounts.find_region(tx, caller.account, caller.region)
+    if account is None or region is None:
+        raise NotFound(f"Account {caller.account} does not exist", kind="account")
+    if account.closed or not account.subscribed:
+        kind = "closed" if account.closed else "not-subscribed"
+        raise Closed(f"Sending suspended for this account. {INBOX}", kind=kind)
+    if region.enforcement == "SHUTDOWN":
+        raise Paused(f"Sending paused for this account. {INBOX}", kind="enforcement")
+    if not region.sending_enabled:
+        raise Paused(f"Sending paused for this account. {INBOX}", kind="account")
+    return region
+
+
+def _may_act(caller: Caller, options: Options) -> None:
+    """Identities of other accounts need their policy, which nobody can give yet."""
+    for arn in (options.source_arn, options.from_arn, options.return_path_arn):
+        if arn and not arn.startswith(f"arn:aws:ses:{caller.region}:{caller.account}:identity/"):
+            raise Denied(
+                f"User `{caller.arn}' is not authorized to perform `ses:SendRawEmail' on resource `{arn}'",
+                kind="identity",
+            )
+
+
+def _offered(options: Options) -> None:
+    """Options that have no effect yet are refused: they must not seem to work."""
+    if options.configuration_set:
+        raise NotFound(f"Configuration set <{options.configuration_set}> does not exist.", kind="configuration-set")
+    if options.list_management:
+        raise Invalid("List management is not offered yet.")
+    if options.tenant:
+        raise Invalid("Tenants are not offered yet.")
+
+
+async def _verified(tx: Transaction, caller: Caller, draft: Draft, *, sandbox: bool) -> str:
+    """Everybody the message claims to be from is verified, in the sandbox its recipients too; the From's identity."""
+    asked: list[Mailbox] = list(draft.claims)
+    if sandbox:
+        claimed = {mailbox.address for mailbox in asked}
+        asked += [m for m in draft.recipients if m.address not in claimed and not is_simulator(m.address)]
+    failed: list[str] = []
+    first = ""
+    for mailbox in asked:
+        covering = await identities.covering(tx, caller.account, caller.region, mailbox.address)
+        if covering is None:
+            failed.append(mailbox.text)
+        elif not first:
+            first = covering.name
+    if failed:
+        raise NotVerified(caller.region, failed)
+    return first

@@ -1,0 +1,369 @@
+"""Scheduler: the deliveries duty.  A lane is claimed as a whole; its holder pulls what is due and sends it on its way.
+
+A message's recipients in one lane travel together.  A lane whose hosts cannot be reached waits as a whole, so a dead
+host moves one row, whatever waits behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from random import random
+from typing import Protocol
+
+from mailstead.base.clock import MINUTE
+from mailstead.base.errors import NotFound, Unreachable
+from mailstead.outbound import settlement
+from mailstead.outbound.agents import Agent, Attempt, Parcel, Route
+from mailstead.outbound.retry import next_due
+from mailstead.outbound.settlement import Case, Settlement
+from mailstead.outbound.signing import Signing
+from mailstead.outbound.submission import LANES
+from mailstead.proto.dns import DnsError
+from mailstead.proto.message import Message
+from mailstead.proto.smtp.reply import Reply
+from mailstead.runtime import Runtime
+from mailstead.store import spool, work
+from mailstead.store.port import Transaction
+from mailstead.store.spool import Waiting
+from mailstead.worker import Duty, Loop
+
+log = logging.getLogger(__name__)
+
+HEALTHY_LANES = 400
+FAILING_LANES = 100
+"""Lanes worked on at once; failing ones can never take the places of the others."""
+WINDOW = 40
+"""Parcels of one lane under way at once."""
+IN_MEMORY = 48 << 20
+"""Bytes of message content under way at once, all lanes together; one message alone may be larger."""
+LINGER = 1.0
+"""Seconds a lane is kept after its last delivery: the next message finds it open."""
+ABANDONED = 30.0
+"""Seconds between looks for lanes that are leased to us and that nobody here works on."""
+
+Lane = tuple[str, int]
+"""Name, and how often in a row nobody was reached."""
+
+
+class Router(Protocol):
+    """Finds the way of a lane (outbound/routing.py)."""
+
+    async def route(self, lane: str) -> Route:
+        """Where it goes now.
+
+        Raises:
+            DnsError: that cannot be told now.
+        """
+        ...
+
+
+class Budget:
+    """So many bytes at once; who asks first is served first."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._taken = 0
+        self._turn = asyncio.Lock()
+        self._room = asyncio.Event()
+
+    async def take(self, size: int) -> None:
+        """Wait for room."""
+        if not self._turn.locked() and self._fits(size):
+            self._taken += size
+            return
+        async with self._turn:
+            while not self._fits(size):
+                self._room.clear()
+                await self._room.wait()
+            self._taken += size
+
+    def _fits(self, size: int) -> bool:
+        return self._taken == 0 or self._taken + size <= self._size
+
+    def give(self, size: int) -> None:
+        """Make room."""
+        self._taken -= size
+        self._room.set()
+
+
+class Drain:
+    """One lane in our hands."""
+
+    def __init__(self, lane: str, failures: int) -> None:
+        self.lane = lane
+        self.failures = failures
+        self.under_way: set[tuple[str, int]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.unreached: Reply | None = None
+        """Set when no host of the lane could be reached: nothing more is begun."""
+        self.poked = asyncio.Event()
+
+    def ended(self, task: asyncio.Task[None]) -> None:
+        """A parcel has been settled."""
+        self.tasks.discard(task)
+        self.poked.set()
+
+
+class Scheduler:
+    """Claims lanes and drains them."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        router: Router,
+        agents: Mapping[str, Agent],
+        signing: Signing,
+        settling: Settlement,
+        *,
+        retry_for: int,
+    ) -> None:
+        self._runtime = runtime
+        self._router = router
+        self._agents = agents
+        self._signing = signing
+        self._settlement = settling
+        self._retry_for = retry_for
+        self._drains: dict[str, Drain] = {}
+        self._budget = Budget(IN_MEMORY)
+        self._stopping = False
+        self.loop: Loop[Lane] = Loop(
+            Duty("deliveries", self._claim, self._drain, self._failed, HEALTHY_LANES + FAILING_LANES)
+        )
+
+    # -- the duty
+
+    async def run(self) -> None:
+        """Work until ``stop``."""
+        unlisten = self._runtime.signal.listen(LANES, self._hear)
+        watch = asyncio.create_task(self._watch())
+        try:
+            await self.loop.run()
+        finally:
+            watch.cancel()
+            unlisten()
+
+    async def stop(self, grace: float) -> None:
+        """Begin nothing more; let what is under way end within ``grace`` seconds."""
+        self._stopping = True
+        for drain in self._drains.values():
+            drain.poked.set()
+        await self.loop.stop(grace)
+
+    def _hear(self, lane: str) -> None:
+        drain = self._drains.get(lane)
+        if drain is None:
+            self.loop.wake()
+        else:
+            drain.poked.set()
+
+    async def _claim(self, places: int) -> list[Lane]:
+        now = self._runtime.clock.now()
+        if not await self._runtime.db.read(lambda tx: spool.anything_due(tx, now)):
+            return []
+        failing = sum(drain.failures > 0 for drain in self._drains.values())
+        healthy_places = min(places, HEALTHY_LANES - (len(self._drains) - failing))
+        failing_places = min(places, FAILING_LANES - failing)
+        lanes = await self._runtime.db.run(
+            lambda tx: work.claim_lanes(
+                tx,
+                worker=self._runtime.worker,
+                now=now,
+                healthy=max(0, healthy_places),
+                failing=max(0, failing_places),
+            )
+        )
+        for lane, failures in lanes:
+            self._drains[lane] = Drain(lane, failures)
+        return lanes
+
+    async def _failed(self, claimed: Lane, error: Exception) -> None:
+        lane, failures = claimed
+        now = self._runtime.clock.now()
+        due = next_due(failures + 1, now, dice=random())  # noqa: S311 — jitter, no secret
+        reason = "451 4.3.0 internal failure, see the log"
+        await self._runtime.db.run(lambda tx: spool.unreachable(tx, lane, due=due, reason=reason, now=now))
+
+    # -- one lane
+
+    async def _drain(self, claimed: Lane) -> None:
+        drain = self._drains[claimed[0]]
+        try:
+            await self._work(drain)
+            if drain.tasks:
+                await asyncio.wait(drain.tasks)
+            await self._release(drain)
+        finally:
+            self._drains.pop(drain.lane, None)
+
+    async def _work(self, drain: Drain) -> None:
+        """Pull and send until nothing is due, the hosts are away, or we stop."""
+        while not self._stopping and drain.unreached is None:
+            drain.poked.clear()
+            begun = await self._begin(drain)
+            if begun:
+                continue
+            if not await self._rest(drain) and not drain.tasks:
+                return
+
+    async def _begin(self, drain: Drain) -> bool:
+        """Start what is due, as far as the window has room. Is there more to look for at once?"""
+        room = WINDOW - len(drain.tasks)
+        if room <= 0:
+            return False
+        now = self._runtime.clock.now()
+        limit = len(drain.under_way) + room
+        rows = await self._runtime.db.read(lambda tx: spool.pull(tx, drain.lane, now, limit))
+        fresh = [row for row in rows if (row.message, row.n) not in drain.under_way]
+        for _, siblings in groupby(fresh, key=lambda row: row.message):
+            group = tuple(siblings)
+            # A failing lane is asked with one message first: the others need not all hear that nobody is there.
+            if drain.failures and drain.tasks:
+                return False
+            task = asyncio.create_task(self._deliver(drain, group))
+            drain.under_way.update((row.message, row.n) for row in group)
+            drain.tasks.add(task)
+            task.add_done_callback(drain.ended)
+        return bool(fresh) and len(drain.tasks) < WINDOW and not drain.failures
+
+    async def _rest(self, drain: Drain) -> bool:
+        """Wait for news; False if none came for a while."""
+        if drain.tasks:
+            await drain.poked.wait()
+            return True
+        try:
+            async with asyncio.timeout(LINGER):
+                await drain.poked.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _release(self, drain: Drain) -> None:
+        now = self._runtime.clock.now()
+        if drain.unreached is None:
+            await self._let_go(drain.lane)
+            return
+        reason = str(drain.unreached)
+        due = next_due(drain.failures + 1, now, dice=random())  # noqa: S311 — jitter, no secret
+        log.info("unreachable lane=%s failures=%d reason=%s", drain.lane, drain.failures + 1, reason)
+        await self._runtime.db.run(lambda tx: spool.unreachable(tx, drain.lane, due=due, reason=reason, now=now))
+
+    async def _let_go(self, lane: str) -> None:
+        now = self._runtime.clock.now()
+        await self._runtime.db.run(lambda tx: spool.let_go(tx, lane, now))
+
+    # -- one parcel
+
+    async def _deliver(self, drain: Drain, group: Sequence[Waiting]) -> None:
+        try:
+            message = await self._runtime.db.read(lambda tx: spool.read(tx, group[0].message))
+            if message is None:
+                raise NotFound(f"message {group[0].message} has no row")
+            await self._budget.take(message.size)
+            try:
+                await self._attempt(drain, message, group)
+            finally:
+                self._budget.give(message.size)
+        except Unreachable as error:
+            log.warning("%s lane=%s put off: %s", group[0].message, drain.lane, error)
+            await self._put_off(drain, group)
+        except Exception:
+            log.exception("%s lane=%s: the delivery failed in a way nobody expected", group[0].message, drain.lane)
+            await self._put_off(drain, group)
+        finally:
+            drain.under_way.difference_update((row.message, row.n) for row in group)
+
+    async def _attempt(self, drain: Drain, message: spool.Message, group: Sequence[Waiting]) -> None:
+        content = await self._runtime.blobs.get(message.blob)
+        original = Message.parse(content)
+        now = self._runtime.clock.now()
+        late = [waiting for waiting in group if waiting.expires <= now]
+        if late:
+            await self.expire(message, original, late, drain.lane)
+            group = [waiting for waiting in group if waiting.expires > now]
+        if not group:
+            return
+        attempt = await self._try(drain.lane, message, original, group)
+        verdicts = settlement.judge(
+            group,
+            attempt,
+            now=self._runtime.clock.now(),
+            retry_for=self._retry_for,
+            dice=random(),  # noqa: S311 — jitter, no secret
+        )
+        failing = drain.failures > 0
+        if attempt.reached:
+            drain.failures = 0
+        else:
+            drain.unreached = next(iter(attempt.replies.values()))
+        await self._settlement.settle(Case(message, original, attempt, drain.lane, failing), verdicts)
+
+    async def _try(self, lane: str, message: spool.Message, original: Message, group: Sequence[Waiting]) -> Attempt:
+        recipients = tuple(waiting.recipient for waiting in group)
+        try:
+            route = await self._router.route(lane)
+        except DnsError as error:
+            return unreached(recipients, Reply(421, error.message, "4.4.0"))
+        if route.refusal is not None:
+            return Attempt(dict.fromkeys(recipients, route.refusal))
+        signatures = await self._signing.sign(message, original)
+        parcel = Parcel(
+            message=message.id,
+            account=message.account,
+            sender=message.return_path,
+            recipients=recipients,
+            signatures=signatures,
+            head=original.content[: original.header_end],
+            body=original.content[original.header_end :],
+            date=self._today() if message.origin == "submission" else "",
+            eight_bit=bool(message.eight_bit),
+        )
+        return await self._agents[route.agent].attempt(route, parcel)
+
+    def _today(self) -> str:
+        return f"{datetime.fromtimestamp(self._runtime.clock.now() // 1000, UTC):%Y.%m.%d}"
+
+    async def expire(self, message: spool.Message, original: Message, late: Sequence[Waiting], lane: str) -> None:
+        """End deliveries that were tried for too long."""
+        reasons = await self._runtime.db.read(lambda tx: spool.last_words(tx, message.id, lane))
+        verdicts = [
+            settlement.expire(waiting, reasons.get(waiting.n, ""), retry_for=waiting.expires - message.created)
+            for waiting in late
+        ]
+        await self._settlement.settle(Case(message, original, Attempt({}), lane), verdicts)
+
+    async def _put_off(self, drain: Drain, group: Sequence[Waiting]) -> None:
+        """Not the other side's fault: try again in a while, if the database takes it; else when the lease ends."""
+        now = self._runtime.clock.now()
+        drain.unreached = drain.unreached or Reply(451, "Internal failure, see the log", "4.3.0")
+        try:
+            last = spool.Try("deferred", "451 4.3.0 Internal failure", next_due=now + MINUTE)
+
+            async def body(tx: Transaction) -> None:
+                for waiting in group:
+                    await spool.put_off(tx, waiting, last, now)
+
+            await self._runtime.db.run(body)
+        except Unreachable as error:
+            log.warning("%s stays due: %s", group[0].message, error)
+
+    async def _watch(self) -> None:
+        """Never stuck: a lane leased to us that nobody here drains is let go."""
+        while True:
+            await asyncio.sleep(ABANDONED)
+            try:
+                leased = await self._runtime.db.read(lambda tx: spool.leased(tx, self._runtime.worker))
+                for lane in leased:
+                    if lane not in self._drains:
+                        log.warning("lane %s was abandoned; letting it go", lane)
+                        await self._let_go(lane)
+            except Unreachable as error:
+                log.warning("looking for abandoned lanes: %s", error)
+
+
+def unreached(recipients: Sequence[str], reply: Reply) -> Attempt:
+    """Nobody was there to ask."""
+    return Attempt(dict.fromkeys(recipients, reply), reached=False)

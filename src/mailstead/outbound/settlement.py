@@ -1,0 +1,247 @@
+"""Settlement: what a try told us becomes state, events and a notice to the sender, in one transaction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from mailstead.base.clock import MINUTE
+from mailstead.base.ids import message_id as new_id
+from mailstead.outbound import notices, outcomes
+from mailstead.outbound.agents import Attempt
+from mailstead.outbound.notices import Failure, Notice, Office
+from mailstead.outbound.outcomes import Outcome
+from mailstead.outbound.retry import next_due
+from mailstead.outbound.simulator import is_simulator
+from mailstead.outbound.submission import LANES, Lanes
+from mailstead.proto.message import Message
+from mailstead.proto.smtp.reply import Reply
+from mailstead.runtime import Runtime
+from mailstead.ses import events
+from mailstead.ses.events import Failed
+from mailstead.store import spool
+from mailstead.store.port import Transaction
+from mailstead.store.spool import Try, Waiting
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one delivery of an attempt comes to."""
+
+    waiting: Waiting
+    reply: Reply
+    outcome: Outcome
+    next_due: int | None = None
+
+
+@dataclass(slots=True)
+class Ended:
+    """What a settlement leaves to be done after the commit."""
+
+    blob: str | None = None
+    lanes: list[str] = field(default_factory=list)
+
+
+def judge(group: Sequence[Waiting], attempt: Attempt, *, now: int, retry_for: int, dice: float) -> list[Verdict]:
+    """A verdict for every delivery of the group; what may not wait any longer has expired."""
+    verdicts = []
+    for waiting in group:
+        reply = attempt.replies[waiting.recipient]
+        outcome = outcomes.judge(reply)
+        if outcome.state != outcomes.DEFERRED:
+            verdicts.append(Verdict(waiting, reply, outcome))
+        elif now >= waiting.expires:
+            verdicts.append(expire(waiting, str(reply), full=outcome.delay_type == "MailboxFull", retry_for=retry_for))
+        else:
+            due = next_due(waiting.attempts + 1, now, dice=dice, expires=waiting.expires)
+            verdicts.append(Verdict(waiting, reply, outcome, due))
+    return verdicts
+
+
+def expire(waiting: Waiting, last: str, *, retry_for: int, full: bool = False) -> Verdict:
+    """A delivery that was tried for too long (SES: sending §9)."""
+    reply = outcomes.expired(last, minutes=retry_for // MINUTE)
+    return Verdict(waiting, reply, Outcome(outcomes.EXPIRED, "Transient", "MailboxFull" if full else "General"))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An attempt that is over, and what it was about."""
+
+    message: spool.Message
+    original: Message
+    attempt: Attempt
+    lane: str
+    was_failing: bool = False
+    """Had nobody been reached in this lane before?"""
+
+
+class Settlement:
+    """Settles deliveries."""
+
+    def __init__(self, runtime: Runtime, office: Office, lanes: Lanes, forget: Callable[[str], None]) -> None:
+        self._runtime = runtime
+        self._office = office
+        self._lanes = lanes
+        self._forget = forget
+        """Told when nothing of a message is left to send (its cached signatures)."""
+
+    async def settle(self, case: Case, verdicts: Sequence[Verdict]) -> None:
+        """Write what the verdicts say.  Twice is harmless: only deliveries that had not ended count."""
+        now = self._runtime.clock.now()
+
+        async def body(tx: Transaction) -> Ended:
+            ended = Ended()
+            if case.was_failing and case.attempt.reached:
+                await spool.reached(tx, case.lane)
+            await self._put_off(tx, case, verdicts, now)
+            await self._finish(tx, case, verdicts, ended, now=now)
+            return ended
+
+        ended = await self._runtime.db.run(body)
+        _tell(case, verdicts)
+        if ended.blob is not None:
+            self._forget(case.message.id)
+            await self._runtime.blobs.delete(ended.blob)
+        for woken in ended.lanes:
+            self._runtime.signal.wake(LANES, woken)
+
+    async def _put_off(self, tx: Transaction, case: Case, verdicts: Iterable[Verdict], now: int) -> None:
+        first: list[Verdict] = []
+        for verdict in verdicts:
+            if verdict.next_due is None:
+                continue
+            last = Try("deferred", str(verdict.reply), case.attempt.host, case.attempt.tls, verdict.next_due)
+            if await spool.put_off(tx, verdict.waiting, last, now) and not verdict.waiting.attempts:
+                first.append(verdict)
+        for verdict in first:  # DeliveryDelay once, at the first try that failed
+            detail = events.delivery_delay(
+                delay_type=verdict.outcome.delay_type,
+                recipients=[_failed(verdict, action="delayed")],
+                at=now,
+                expires=verdict.waiting.expires,
+                reporting_mta=self._office.hostname,
+            )
+            await self._fact(tx, case, events.DELIVERY_DELAY, [verdict], detail)
+
+    async def _finish(
+        self, tx: Transaction, case: Case, verdicts: Iterable[Verdict], ended: Ended, *, now: int
+    ) -> None:
+        message, attempt = case.message, case.attempt
+        over = [verdict for verdict in verdicts if verdict.next_due is None]
+        tries = [(v.waiting.n, Try(v.outcome.state, str(v.reply), attempt.host, attempt.tls)) for v in over]
+        numbers = set(await spool.finish(tx, message.id, tries, now))
+        over = [verdict for verdict in over if verdict.waiting.n in numbers]
+        if not over:
+            return
+        await self._delivered(tx, case, over, now)
+        await self._bounced(tx, case, over, now)
+        await self._notify(tx, case, over, ended, now=now)
+        blob = await spool.count_down(tx, message.id, len(over), now)
+        if blob is not None:
+            ended.blob = blob
+            await self._runtime.blobs.delete_in(tx, blob)
+
+    async def _delivered(self, tx: Transaction, case: Case, over: Sequence[Verdict], now: int) -> None:
+        """One Delivery for each last reply."""
+        for reply, alike in _by(over, lambda v: str(v.reply) if v.outcome.state == outcomes.DELIVERED else ""):
+            detail = events.delivery(
+                at=now,
+                accepted=case.message.created,
+                recipients=[v.waiting.recipient for v in alike],
+                reply=reply,
+                reporting_mta=self._office.hostname,
+                remote_ip=case.attempt.remote_ip,
+                tags=_tags(case.attempt),
+            )
+            await self._fact(tx, case, events.DELIVERY, alike, detail)
+
+    async def _bounced(self, tx: Transaction, case: Case, over: Sequence[Verdict], now: int) -> None:
+        """One Bounce for each kind of it."""
+        for _, alike in _by(over, lambda v: f"{v.outcome.bounce_type} {v.outcome.sub_type}".strip()):
+            detail = events.bounce(
+                feedback_id=new_id(case.message.region, now),
+                bounce_type=alike[0].outcome.bounce_type,
+                sub_type=alike[0].outcome.sub_type,
+                recipients=[_failed(v, action="failed") for v in alike],
+                at=now,
+                reporting_mta=f"dns; {self._office.hostname}",
+                remote_ip=case.attempt.remote_ip,
+                tags=_tags(case.attempt),
+            )
+            await self._fact(tx, case, events.BOUNCE, alike, detail)
+
+    async def _fact(
+        self, tx: Transaction, case: Case, kind: str, alike: Sequence[Verdict], detail: events.Detail
+    ) -> None:
+        message = case.message
+        if message.origin != "submission":
+            return
+        await events.emit(
+            tx,
+            account=message.account,
+            region=message.region,
+            message=message.id,
+            kind=kind,
+            at=self._runtime.clock.now(),
+            detail=detail,
+            recipients=sum(not is_simulator(v.waiting.recipient) for v in alike),
+        )
+
+    async def _notify(self, tx: Transaction, case: Case, over: Iterable[Verdict], ended: Ended, *, now: int) -> None:
+        """The notice to the sender goes into the spool like any mail."""
+        failures = [
+            Failure(v.waiting.recipient, v.reply, case.attempt.host)
+            for v in over
+            if v.outcome.state != outcomes.DELIVERED
+        ]
+        if failures and notices.wants_bounce(case.message):
+            notice = notices.bounce(self._office, case.message, case.original, failures, now=now)
+            ended.lanes.append(await self._spool(tx, notice))
+
+    async def _spool(self, tx: Transaction, notice: Notice) -> str:
+        # A notice is cut to a size that always lives in the database: no file could be made safe inside a transaction.
+        blob = f"db:{notice.message.id}"
+        await self._runtime.blobs.put_in(tx, blob, notice.content)
+        lane = self._lanes.lane_for(notice.to)
+        expires = notice.message.created + self._office.retry_for
+        await spool.put(tx, replace(notice.message, blob=blob), [spool.Recipient(notice.to, lane, expires)])
+        return lane
+
+
+def _tags(attempt: Attempt) -> dict[str, list[str]]:
+    return events.outgoing_tags(ip=attempt.source_ip, tls=attempt.tls.partition(" ")[0])
+
+
+def _tell(case: Case, verdicts: Iterable[Verdict]) -> None:
+    for verdict in verdicts:
+        log.info(
+            "%s %s n=%d host=%s reply=%s",
+            verdict.outcome.state,
+            case.message.id,
+            verdict.waiting.n,
+            case.attempt.host or "-",
+            verdict.reply.code,
+        )
+
+
+def _failed(verdict: Verdict, *, action: str) -> Failed:
+    return Failed(
+        verdict.waiting.recipient,
+        action,
+        outcomes.status_of(verdict.reply),
+        outcomes.diagnostic_of(verdict.reply),
+    )
+
+
+def _by(verdicts: Iterable[Verdict], key: Callable[[Verdict], str]) -> list[tuple[str, list[Verdict]]]:
+    """Verdicts that are alike; those whose key is empty are left out."""
+    found: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        name = key(verdict)
+        if name:
+            found.setdefault(name, []).append(verdict)
+    return list(found.items())

@@ -1,0 +1,253 @@
+"""Submission: the one door for mail that leaves, behind the API, the SMTP interface and the command line.
+
+draft → admit → finish → durable rows, in one commit → the MessageId is the caller's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from mailstead.base.ids import message_id as new_id
+from mailstead.outbound import admission, composition
+from mailstead.outbound.admission import Grant
+from mailstead.outbound.composition import Draft, Options, Simple
+from mailstead.outbound.simulator import is_simulator
+from mailstead.proto import event_headers, verp
+from mailstead.runtime import Runtime
+from mailstead.ses import account as accounts
+from mailstead.ses import events, identities, quota
+from mailstead.ses.account import NewAccount
+from mailstead.ses.principals import Caller
+from mailstead.store import captures, spool
+from mailstead.store.port import Transaction
+
+log = logging.getLogger(__name__)
+
+NO_OPTIONS = Options()
+LANES = "lanes"
+"""Topic of the signal: this lane has mail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One message as a door took it in."""
+
+    caller: Caller
+    operation: str
+    """``SendEmail``, ``SendRawEmail``, or ``SMTP``."""
+    limit: int
+    """Bytes this door takes."""
+    source: str | None = None
+    """The sender as given; None: what the message's header says."""
+    destinations: tuple[str, ...] | None = None
+    """Recipients of the envelope as given; None: what the message's header says."""
+    raw: bytes | None = field(default=None, repr=False)
+    """A whole message, or…"""
+    simple: Simple | None = field(default=None, repr=False)
+    """…what to build one from, with the next three."""
+    to: tuple[str, ...] = ()
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    reply_to: tuple[str, ...] = ()
+    return_path: str | None = None
+    options: Options = NO_OPTIONS
+    received: str = ""
+    """The Received field that events show for mail by SMTP (SES: smtp §6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the operator decided about mail that leaves."""
+
+    provider: str
+    """Our own domain, in the place of amazonses.com."""
+    retry_for: int
+    """Milliseconds a delivery is tried for."""
+    new_account: NewAccount
+    keep_submitted: bool = False
+    """Keep what was handed in as it was, for ``/_aws/ses`` (the test double)."""
+
+
+class Lanes(Protocol):
+    """Names the lane of a recipient (outbound/routing.py)."""
+
+    def lane_for(self, recipient: str) -> str:
+        """The lane; quick, no look-up."""
+        ...
+
+
+def provider_host(region: str, provider: str) -> str:
+    """Where return paths live: ``PROVIDER`` in us-east-1, else ``REGION.PROVIDER`` (SES: smtp §6)."""
+    return provider if region == "us-east-1" else f"{region}.{provider}"
+
+
+class Submissions:
+    """The door."""
+
+    def __init__(self, runtime: Runtime, lanes: Lanes, terms: Terms, limiter: quota.RateLimiter) -> None:
+        self._runtime = runtime
+        self._lanes = lanes
+        self._terms = terms
+        self._limiter = limiter
+
+    async def submit(self, submission: Submission) -> str:
+        """Take responsibility for a message; its MessageId.  When this returns, the message is on stable storage.
+
+        Raises:
+            TooLarge, Invalid, Closed, Paused, Denied, NotFound, Rejected, Throttled: why not, in SES's words.
+            Unreachable: not now.
+        """
+        draft = self._draft(submission)
+        grant = await self._admit(submission.caller, draft)
+        self._take_rate(submission.caller, draft, grant)
+        return await self._accept(submission, draft, grant)
+
+    def _draft(self, submission: Submission) -> Draft:
+        content = submission.raw
+        destinations: Sequence[str] | None = submission.destinations
+        if submission.simple is not None:
+            content = composition.build(
+                submission.source or "",
+                to=submission.to,
+                cc=submission.cc,
+                reply_to=submission.reply_to,
+                simple=submission.simple,
+                now=self._runtime.clock.now(),
+            )
+            destinations = (*submission.to, *submission.cc, *submission.bcc)
+        return composition.draft(
+            composition.read(content or b"", submission.limit),
+            source=submission.source,
+            return_path=submission.return_path,
+            destinations=destinations,
+            options=submission.options,
+        )
+
+    async def _admit(self, caller: Caller, draft: Draft) -> Grant:
+        async def look(tx: Transaction) -> Grant | None:
+            if await accounts.find_region(tx, caller.account, caller.region) is None:
+                return None
+            return await admission.admit(tx, caller, draft)
+
+        grant = await self._runtime.db.read(look)
+        if grant is None:  # the account's first use of this region
+            new = self._terms.new_account
+            await self._runtime.db.run(lambda tx: accounts.ensure_region(tx, caller.account, caller.region, new))
+            grant = await self._runtime.db.read(lambda tx: admission.admit(tx, caller, draft))
+        return grant
+
+    def _take_rate(self, caller: Caller, draft: Draft, grant: Grant) -> None:
+        count, rate, now = len(draft.recipients), grant.region.max_rate, self._runtime.clock.now()
+        self._limiter.take(caller.account, caller.region, rate, count, now)
+
+    async def _accept(self, submission: Submission, draft: Draft, grant: Grant) -> str:
+        caller, now = submission.caller, self._runtime.clock.now()
+        message_id = new_id(caller.region, now)
+        content = composition.finish(
+            draft.message,
+            message_id=message_id,
+            region=caller.region,
+            account=caller.account,
+            provider=self._terms.provider,
+            now=now,
+        )
+        blob = self._runtime.blobs.plan(message_id, content)
+        message = self._row(submission, draft, grant, message_id=message_id, content=content, blob=blob, now=now)
+        recipients = [
+            spool.Recipient(mailbox.address, self._lanes.lane_for(mailbox.address), now + self._terms.retry_for)
+            for mailbox in draft.recipients
+        ]
+        counted = sum(not is_simulator(recipient.address) for recipient in recipients)
+
+        async def store(tx: Transaction) -> None:
+            await quota.reserve(tx, caller.account, caller.region, counted, now)
+            await self._runtime.blobs.put_in(tx, blob, content)
+            if self._terms.keep_submitted:
+                await captures.keep_submitted(tx, message_id, draft.message.content)
+            await spool.put(tx, message, recipients)
+            await events.emit(
+                tx,
+                account=caller.account,
+                region=caller.region,
+                message=message_id,
+                kind=events.SEND,
+                at=now,
+                detail=events.send(),
+                recipients=counted,
+            )
+
+        await self._runtime.blobs.put(blob, content)
+        await self._runtime.db.run(store)
+        for lane in {recipient.lane for recipient in recipients}:
+            self._runtime.signal.wake(LANES, lane)
+        log.info(
+            "accepted %s account=%s recipients=%d size=%d", message_id, caller.account, len(recipients), len(content)
+        )
+        return message_id
+
+    def _row(
+        self,
+        submission: Submission,
+        draft: Draft,
+        grant: Grant,
+        *,
+        message_id: str,
+        content: bytes,
+        blob: str,
+        now: int,
+    ) -> spool.Message:
+        caller = submission.caller
+        return spool.Message(
+            id=message_id,
+            account=caller.account,
+            region=caller.region,
+            origin="submission",
+            sender=draft.sender,
+            return_path=verp.return_path(message_id, provider_host(caller.region, self._terms.provider)),
+            identity=grant.identity,
+            signing_domain=grant.signing_domain,
+            eight_bit=int(not content.isascii()),
+            size=len(content),
+            blob=blob,
+            mail_json=msgspec.json.encode(mail_of(submission, draft, grant, message_id, now=now)).decode(),
+            created=now,
+        )
+
+
+def mail_of(submission: Submission, draft: Draft, grant: Grant, message_id: str, *, now: int) -> dict[str, object]:
+    """The ``mail`` object of the message's events (SES: events §1), with what feedback notifications add."""
+    caller = submission.caller
+    headers, truncated = event_headers.header_list(draft.message)
+    if submission.received:
+        headers = [{"name": "Received", "value": submission.received}, *headers]
+    common = event_headers.common_headers(draft.message)
+    common.setdefault("messageId", message_id)
+    tags = {
+        "ses:operation": ["SendRawEmail" if submission.operation == "SMTP" else submission.operation],
+        "ses:source-ip": [caller.source_ip],
+        "ses:from-domain": [draft.from_domain],
+        "ses:caller-identity": [caller.name],
+    }
+    if caller.tls:
+        tags["ses:source-tls-version"] = [caller.tls]
+    for name, value in draft.options.tags:
+        tags.setdefault(name, []).append(value)
+    return {
+        "timestamp": events.iso(now),
+        "source": draft.source,
+        "sourceArn": identities.arn_of(caller.region, caller.account, grant.identity),
+        "sourceIp": caller.source_ip,
+        "callerIdentity": caller.name,
+        "sendingAccountId": caller.account,
+        "messageId": message_id,
+        "destination": [mailbox.text for mailbox in draft.recipients],
+        "headersTruncated": truncated,
+        "headers": headers,
+        "commonHeaders": common,
+        "tags": tags,
+    }
