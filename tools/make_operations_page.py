@@ -1,4 +1,4 @@
-"""The page of operations: every operation of SES v1 and v2 and its state, from the models, the handlers and not_offered.
+"""The page of operations: every operation of SES and its state, from the models, the handlers and not_offered.
 
 Writes ``docs/operations.md``; with ``--check`` says whether the page is up to date (exit status 1 if not).
 """
