@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 SOURCES := src tests tools bench
 
-.PHONY: help demo test quick check bench fuzz faults docs models lock venv clean
+.PHONY: help demo test quick check venv bench fuzz faults docs models lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
