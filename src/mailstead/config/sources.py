@@ -58,7 +58,7 @@ def load(
     """
     environ = environ or {}
     file = file or (Path(environ["MAILSTEAD_CONFIG"]) if environ.get("MAILSTEAD_CONFIG") else None)
-    folder = (data or Path(environ.get("MAILSTEAD_DATA") or "mailstead-data")).expanduser().absolute()
+    folder = data_directory(data, environ)
     given = {key: Given(value, "the running server") for key, value in (base or {}).items() if key in KEYS}
     given |= _from_file(file) if file else {}
     given |= _from_environment(environ)
@@ -66,6 +66,11 @@ def load(
     if dev is not None:
         given["dev.enabled"] = Given(dev, "--dev")
     return _settings(given, folder, file)
+
+
+def data_directory(data: Path | None, environ: Mapping[str, str]) -> Path:
+    """``--data``, else ``MAILSTEAD_DATA``, else ``./mailstead-data``; absolute."""
+    return (data or Path(environ.get("MAILSTEAD_DATA") or "mailstead-data")).expanduser().absolute()
 
 
 def _settings(given: Mapping[str, Given], data: Path, file: Path | None) -> Settings:

@@ -269,6 +269,25 @@ async def list_events(
     return [Event(*[*row[:-1], msgspec.json.decode(row[-1])]) for row in rows]
 
 
+async def latest(
+    tx: Transaction,
+    *,
+    account: str | None = None,
+    message: str | None = None,
+    kind: str | None = None,
+    limit: int = 50,
+) -> list[Event]:
+    """The newest events of any account, oldest first (what operators look at)."""
+    where, args = ["id <> $1"], [""]
+    for column, wanted in (("account", account), ("message", message), ("kind", kind)):
+        if wanted is not None:
+            args.append(wanted)
+            where.append(f"{column} = ${len(args)}")
+    sql = "SELECT id, account, region, message, kind, at, recipients, detail_json FROM events WHERE "
+    rows = await tx.rows(f"{sql}{' AND '.join(where)} ORDER BY id DESC LIMIT ${len(args) + 1}", *args, limit)
+    return [Event(*[*row[:-1], msgspec.json.decode(row[-1])]) for row in reversed(rows)]
+
+
 def document(event: Event, mail: Mapping[str, Any]) -> Detail:
     """The event document that subscribers get (SES: events §3.1).
 

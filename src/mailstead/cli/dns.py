@@ -1,0 +1,97 @@
+"""``mailstead dns``: what to publish, as lines of a zone file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+
+from mailstead.base.address import ascii_domain, is_domain
+from mailstead.base.errors import Invalid, NotFound
+from mailstead.cli.frame import Frame, common, in_json, in_transaction
+from mailstead.config import Settings
+from mailstead.outbound.submission import provider_host
+from mailstead.ses import account as accounts
+from mailstead.ses import dkim_keys, identities
+from mailstead.ses.dkim_keys import Record
+from mailstead.store.port import Transaction
+
+TTL = 3600
+PIECE = 255  # RFC 1035 §3.3
+
+
+@click.group("dns")
+def command() -> None:
+    """What to publish in DNS."""
+
+
+@command.command("records")
+@click.argument("domain", metavar="DOMAIN")
+@common
+def records(frame: Frame, domain: str) -> None:
+    """The records that DOMAIN's zone needs, as lines of a zone file: of an identity, of a hosted domain, of our own.
+
+    \b
+    mailstead dns records example.com >> example.com.zone
+    """
+    settings, name = frame.settings(), ascii_domain(domain.rstrip("."))
+    if not is_domain(name):
+        raise Invalid(f"{domain} is not a domain")
+
+    async def body(tx: Transaction) -> list[Record]:
+        return [*await _of_identity(tx, name), *await _of_provider(tx, settings, name), *_of_hosted(settings, name)]
+
+    found = list(dict.fromkeys(in_transaction(settings, body)))
+    if not found:
+        raise NotFound(
+            f"{name} is no identity, hosted domain or provider.domain here (mailstead identity verify {name})"
+        )
+    if frame.json:
+        in_json([{"name": record.name, "ttl": TTL, "type": record.type, "data": record.data} for record in found])
+    else:
+        print("\n".join(map(zone_line, found)))
+
+
+async def _of_identity(tx: Transaction, name: str) -> list[Record]:
+    """DKIM keys as TXT (it counts like the CNAME, which needs our own zone served), and the token that proves it."""
+    found: list[Record] = []
+    for account in await accounts.list_all(tx):
+        for place in await accounts.list_regions(tx, account.id):
+            identity = await identities.find(tx, account.id, place.region, name)
+            if identity is not None:
+                found += dkim_keys.key_records(await dkim_keys.list_keys(tx, account.id, place.region, name))
+                found.append(Record(f"_amazonses.{name}", "TXT", identity.token))
+    return found
+
+
+async def _of_provider(tx: Transaction, settings: Settings, name: str) -> list[Record]:
+    if name != settings.provider.domain:
+        return []
+    found = dkim_keys.key_records(await dkim_keys.provider_keys(tx, name))
+    for host in sorted({provider_host(region, name) for region in settings.regions}):
+        found += [_mx(settings, host), Record(host, "TXT", f"v=spf1 a:{settings.server.hostname} ~all")]
+    return found
+
+
+def _of_hosted(settings: Settings, name: str) -> list[Record]:
+    hosted = any(domain.domain == name for domain in settings.hosted.domains)
+    return [_mx(settings, name)] if hosted else []
+
+
+def _mx(settings: Settings, name: str) -> Record:
+    return Record(name, "MX", f"10 {settings.server.hostname}")
+
+
+def zone_line(record: Record) -> str:
+    """``name TTL IN TYPE data``; a TXT in quoted pieces of at most 255 bytes."""
+    data = _quoted(record.data) if record.type == "TXT" else f"{record.data}."
+    return f"{record.name}. {TTL} IN {record.type} {data}"
+
+
+def _quoted(text: str) -> str:
+    return " ".join(f'"{piece}"' for piece in _pieces(text))
+
+
+def _pieces(text: str) -> Iterable[str]:
+    for start in range(0, max(len(text), 1), PIECE):
+        yield text[start : start + PIECE].replace("\\", "\\\\").replace('"', '\\"')
