@@ -31,6 +31,8 @@ class NewAccount:
     """Recipients a second; -1: no limit."""
     production: bool
     """False is the sandbox: verified recipients only."""
+    make_account: bool = False
+    """An account that does not exist is made with its first use of a region (``--dev``)."""
 
 
 SANDBOX = NewAccount(200, 1, production=False)
@@ -192,12 +194,12 @@ async def ensure_region(tx: Transaction, account: str, region: str, defaults: Ne
     """The account in this region; a first use makes its row with the quota of new accounts.
 
     Raises:
-        NotFound: there is no such account.
+        NotFound: there is no such account (and ``defaults`` do not say to make it).
     """
     found = await find_region(tx, account, region)
     if found is not None:
         return found
-    await get(tx, account)
+    await (ensure if defaults.make_account else get)(tx, account)
     await tx.run(
         "INSERT INTO account_regions (account, region, production_access, max_24h, max_rate, created)"
         " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from mailstead.base.address import ascii_domain, bare, check_address, is_domain
 from mailstead.base.errors import AlreadyExists, Invalid, LimitExceeded, NotFound
@@ -38,6 +40,8 @@ TEMPORARY_FAILURE = "TEMPORARY_FAILURE"
 MAX_IDENTITIES = 10_000  # SES: sending §1
 MAX_LABELS = 20
 """Labels of a domain that are looked at for a covering identity."""
+
+MAX_OWN_BITS = 2048  # SES: sending §1.3
 
 EASY_DKIM = "AWS_SES"
 OWN_KEY = "EXTERNAL"
@@ -148,9 +152,12 @@ def own_key(vault: Vault, account: str, region: str, domain: str, *, selector: s
     """The customer's key (BYODKIM).
 
     Raises:
-        Invalid: it cannot be read, or is not RSA of 1024 bits or more.
+        Invalid: it cannot be read, or is not RSA of 1024 to 2048 bits (SES: sending §1.3).
     """
-    key = dkim_keys.seal(vault, account, region, domain, selector=selector, private=load_key(private))
+    loaded = load_key(private)
+    if not isinstance(loaded, RSAPrivateKey) or loaded.key_size > MAX_OWN_BITS:
+        raise Invalid(f"The private key must be RSA of 1024 to {MAX_OWN_BITS} bits", kind="identity")
+    key = dkim_keys.seal(vault, account, region, domain, selector=selector, private=loaded)
     return DkimSetup((selector,), key, OWN_KEY, "")
 
 
@@ -159,8 +166,10 @@ _COLUMNS = (
     " dkim_key_length, dkim_generated, feedback_forwarding, configuration_set, mail_from_domain, mail_from_status,"
     " mail_from_on_failure, last_checked, last_success, check_error, created"
 )
-_ALL = f"SELECT {_COLUMNS} FROM identities WHERE account = $1 AND region = $2"  # noqa: S608 — columns of our own
+_ALL = f"SELECT {_COLUMNS} FROM identities WHERE account = $1 AND region = $2"
 _ONE = _ALL + " AND name = $3"
+
+_LIKE = re.compile(r"[%_!]")
 
 _tokens = msgspec.json.Decoder(tuple[str, ...]).decode
 
@@ -190,12 +199,29 @@ async def get(tx: Transaction, account: str, region: str, name: str) -> Identity
 
 
 async def list_page(
-    tx: Transaction, account: str, region: str, *, after: str = "", limit: int = 1000, kind: str | None = None
+    tx: Transaction,
+    account: str,
+    region: str,
+    *,
+    after: str = "",
+    limit: int = 1000,
+    kind: str = "",
+    status: str = "",
+    contains: str = "",
 ) -> list[Identity]:
-    """Identities by name, those behind ``after``."""
-    sql = _ALL + " AND name > $3" + (" AND kind = $5" if kind else "") + " ORDER BY name LIMIT $4"
-    rows = await tx.rows(sql, account, region, after, limit, *([kind] if kind else []))
-    return [_identity(row) for row in rows]
+    """Identities by name, those behind ``after``; of one kind or status, or with this in their name, where given."""
+    conditions, args = ["name > $3"], [account, region, after]
+    pattern = "%" + _LIKE.sub(r"!\g<0>", contains.lower()) + "%" if contains else ""
+    for condition, wanted in (
+        ("kind = ${}", kind),
+        ("status = ${}", status),
+        ("lower(name) LIKE ${} ESCAPE '!'", pattern),
+    ):
+        if wanted:
+            args.append(wanted)
+            conditions.append(condition.format(len(args)))
+    sql = f"{_ALL} AND {' AND '.join(conditions)} ORDER BY name LIMIT ${len(args) + 1}"
+    return [_identity(row) for row in await tx.rows(sql, *args, limit)]
 
 
 async def create(

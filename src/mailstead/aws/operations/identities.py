@@ -1,0 +1,323 @@
+"""Identities: prove an address or a domain to be one's own; v1 and v2 side by side on one store.
+
+Not done yet: tags, default configuration sets, policies, custom MAIL FROM, Deterministic Easy DKIM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mailstead.aws import paging
+from mailstead.aws.operations.services import SES, SESV2, Handlers, Params, Request, Services
+from mailstead.base.errors import AlreadyExists, Invalid, NotFound
+from mailstead.ses import identities
+from mailstead.ses.identities import DOMAIN, EMAIL_ADDRESS, OWN_KEY, SUCCESS, DkimSetup, Identity
+from mailstead.ses.principals import Caller
+from mailstead.store.port import Transaction
+
+HANDLED = frozenset(
+    {
+        (SES, "VerifyEmailIdentity"),
+        (SES, "VerifyDomainIdentity"),
+        (SES, "ListIdentities"),
+        (SES, "DeleteIdentity"),
+        (SES, "GetIdentityVerificationAttributes"),
+        (SESV2, "CreateEmailIdentity"),
+        (SESV2, "GetEmailIdentity"),
+        (SESV2, "ListEmailIdentities"),
+        (SESV2, "DeleteEmailIdentity"),
+    }
+)
+
+MAX_PAGE = 1000  # SES: operations, Pages
+MAX_ASKED = 100
+"""Identities in one question (SES: operations)."""
+
+V1_STATUS = {
+    "PENDING": "Pending",
+    "SUCCESS": "Success",
+    "FAILED": "Failed",
+    "TEMPORARY_FAILURE": "TemporaryFailure",
+    "NOT_STARTED": "NotStarted",
+}
+V1_KIND = {"EmailAddress": EMAIL_ADDRESS, "Domain": DOMAIN}
+
+
+def handlers(services: Services) -> Handlers:
+    """The operations of this file."""
+    operations = _Identities(services)
+    return {
+        (SES, "VerifyEmailIdentity"): operations.verify_email_identity,
+        (SES, "VerifyDomainIdentity"): operations.verify_domain_identity,
+        (SES, "ListIdentities"): operations.list_identities,
+        (SES, "DeleteIdentity"): operations.delete_identity,
+        (SES, "GetIdentityVerificationAttributes"): operations.verification_attributes,
+        (SESV2, "CreateEmailIdentity"): operations.create_email_identity,
+        (SESV2, "GetEmailIdentity"): operations.get_email_identity,
+        (SESV2, "ListEmailIdentities"): operations.list_email_identities,
+        (SESV2, "DeleteEmailIdentity"): operations.delete_email_identity,
+    }
+
+
+class _Identities:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._db = services.runtime.db
+        self._vault = services.runtime.vault
+
+    # Both
+
+    async def _find(self, caller: Caller, name: str) -> Identity | None:
+        return await self._db.read(lambda tx: identities.find(tx, caller.account, caller.region, name))
+
+    async def _create(self, caller: Caller, name: str, dkim: DkimSetup | None) -> Identity:
+        verified = self._services.auto_verify
+        return await self._db.run(
+            lambda tx: identities.create(tx, caller.account, caller.region, name, verified=verified, dkim=dkim)
+        )
+
+    async def _easy_dkim(self, caller: Caller, name: str, key_length: str = "RSA_2048_BIT") -> DkimSetup:
+        # An RSA key takes tenths of a second: neither on the loop nor inside a transaction.
+        return await asyncio.to_thread(
+            identities.easy_dkim, self._vault, caller.account, caller.region, name, key_length=key_length
+        )
+
+    async def _delete(self, caller: Caller, name: str) -> bool:
+        return await self._db.run(lambda tx: identities.delete(tx, caller.account, caller.region, name))
+
+    # v1
+
+    async def _verify(self, caller: Caller, name: str) -> Identity:
+        """Ask for verification; asking again is no error."""
+        found = await self._find(caller, name)
+        if found is None:
+            try:
+                dkim = await self._easy_dkim(caller, name) if identities.kind_of(name) == DOMAIN else None
+                return await self._create(caller, name, dkim)
+            except AlreadyExists:  # somebody asked at the same moment
+                pass
+        return await self._db.run(lambda tx: self._again(tx, caller, name))
+
+    async def _again(self, tx: Transaction, caller: Caller, name: str) -> Identity:
+        verb = identities.vouch if self._services.auto_verify else identities.restart
+        await verb(tx, caller.account, caller.region, name)
+        return await identities.get(tx, caller.account, caller.region, name)
+
+    async def verify_email_identity(self, request: Request) -> dict[str, Any]:
+        address = request.params["EmailAddress"]
+        if "@" not in address:
+            raise Invalid(f"Invalid email address<{address}>.", kind="identity")
+        await self._verify(request.caller, identities.normalise(address))
+        return {}
+
+    async def verify_domain_identity(self, request: Request) -> dict[str, Any]:
+        domain = request.params["Domain"]
+        if "@" in domain:
+            raise Invalid(f"Invalid domain name: {domain}", kind="identity")
+        found = await self._verify(request.caller, identities.normalise(domain))
+        return {"VerificationToken": found.token}
+
+    async def list_identities(self, request: Request) -> dict[str, Any]:
+        params, asked = request.params, request.params.get("IdentityType")
+        query = Query(kind=V1_KIND[asked]) if asked else Query()
+        page = await self._page(request, query, params.get("MaxItems"))
+        return _with_token({"Identities": [found.name for found in page.rows]}, page)
+
+    async def delete_identity(self, request: Request) -> dict[str, Any]:
+        await self._delete(request.caller, _known_form(request.params["Identity"]))
+        return {}
+
+    async def verification_attributes(self, request: Request) -> dict[str, Any]:
+        asked, caller = request.params["Identities"], request.caller
+        if len(asked) > MAX_ASKED:
+            raise Invalid(f"The number of identities cannot exceed {MAX_ASKED}.", kind="identity")
+        names = {given: name for given in asked if (name := _name_or_none(given))}
+
+        async def look(tx: Transaction) -> dict[str, Identity | None]:
+            return {g: await identities.find(tx, caller.account, caller.region, n) for g, n in names.items()}
+
+        found = await self._db.read(look)
+        return {"VerificationAttributes": {given: _attributes(row) for given, row in found.items() if row is not None}}
+
+    # v2
+
+    async def create_email_identity(self, request: Request) -> dict[str, Any]:
+        params, caller = request.params, request.caller
+        name = identities.normalise(params["EmailIdentity"])
+        _refuse_what_waits(params)
+        if await self._find(caller, name) is not None:
+            raise AlreadyExists(f"Email identity {name} already exist.", kind="identity")
+        dkim = await self._dkim_of(caller, name, params.get("DkimSigningAttributes") or {})
+        made = await self._create(caller, name, dkim)
+        return {
+            "IdentityType": made.kind,
+            "VerifiedForSendingStatus": made.verified,
+            "DkimAttributes": self._dkim_attributes(made),
+        }
+
+    async def _dkim_of(self, caller: Caller, name: str, asked: Params) -> DkimSetup | None:
+        """How a new identity is signed: Easy DKIM, or the customer's own key."""
+        selector, private = asked.get("DomainSigningSelector"), asked.get("DomainSigningPrivateKey")
+        if identities.kind_of(name) == EMAIL_ADDRESS:
+            if asked:
+                raise Invalid("DKIM signing attributes can only be given for a domain.", kind="identity")
+            return None
+        if asked.get("DomainSigningAttributesOrigin", "AWS_SES") not in ("AWS_SES", OWN_KEY):
+            raise Invalid("Deterministic Easy DKIM is not offered yet.", kind="not-offered")
+        if (selector is None) != (private is None):
+            raise Invalid("DomainSigningSelector and DomainSigningPrivateKey must be given together.", kind="identity")
+        if selector is None or private is None:
+            return await self._easy_dkim(caller, name, asked.get("NextSigningKeyLength", "RSA_2048_BIT"))
+        return await asyncio.to_thread(
+            identities.own_key, self._vault, caller.account, caller.region, name, selector=selector, private=private
+        )
+
+    async def get_email_identity(self, request: Request) -> dict[str, Any]:
+        name = _known_form(request.params["EmailIdentity"])
+        found = await self._find(request.caller, name)
+        if found is None:
+            raise NotFound(f"Email identity {name} does not exist.", kind="identity")
+        return {
+            "IdentityType": found.kind,
+            "FeedbackForwardingStatus": found.feedback_forwarding,
+            "VerifiedForSendingStatus": found.verified,
+            "DkimAttributes": self._dkim_attributes(found),
+            "MailFromAttributes": {"BehaviorOnMxFailure": found.mail_from_on_failure},
+            "Policies": {},
+            "Tags": [],
+            "VerificationStatus": found.status,
+            "VerificationInfo": _verification_info(found),
+        }
+
+    async def list_email_identities(self, request: Request) -> dict[str, Any]:
+        params, region = request.params, await self._services.region_of(request.caller)
+        query = _filtered(params.get("Filter") or {})
+        page = await self._page(request, query, params.get("PageSize"))
+        rows = [
+            {
+                "IdentityType": found.kind,
+                "IdentityName": found.name,
+                "SendingEnabled": found.verified and region.sending_enabled,
+                "VerificationStatus": found.status,
+            }
+            for found in page.rows
+        ]
+        return _with_token({"EmailIdentities": rows}, page)
+
+    async def delete_email_identity(self, request: Request) -> dict[str, Any]:
+        name = _known_form(request.params["EmailIdentity"])
+        if not await self._delete(request.caller, name):
+            raise NotFound(f"Email identity {name} does not exist.", kind="identity")
+        return {}
+
+    # Parts of answers
+
+    async def _page(self, request: Request, query: Query, asked: int | None) -> Page:
+        caller = request.caller
+        belongs = request.page(query.kind, query.status, query.contains)
+        start = paging.position(belongs, request.params.get("NextToken"))
+        size = paging.page_size(asked, default=MAX_PAGE, most=MAX_PAGE)
+        rows = await self._db.scan(
+            lambda tx: identities.list_page(
+                tx,
+                caller.account,
+                caller.region,
+                after=str(start[0]) if start else "",
+                limit=size + 1,
+                kind=query.kind,
+                status=query.status,
+                contains=query.contains,
+            )
+        )
+        more = len(rows) > size
+        token = paging.token(belongs, [rows[size - 1].name]) if more else None
+        return Page(rows[:size], token)
+
+    def _dkim_attributes(self, found: Identity) -> dict[str, Any]:
+        attributes: dict[str, Any] = {
+            "SigningEnabled": found.dkim_enabled,
+            "Status": found.dkim_status,
+            "SigningAttributesOrigin": found.dkim_origin,
+        }
+        if found.kind == EMAIL_ADDRESS:
+            return attributes
+        attributes |= {"Tokens": list(found.dkim_tokens)}
+        if found.dkim_origin != OWN_KEY:
+            attributes |= {
+                "SigningHostedZone": f"dkim.{self._services.provider}",
+                "NextSigningKeyLength": found.dkim_key_length,
+                "CurrentSigningKeyLength": found.dkim_key_length,
+            }
+        if found.dkim_generated is not None:
+            attributes["LastKeyGenerationTimestamp"] = found.dkim_generated
+        return attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which identities a list shows; empty: all."""
+
+    kind: str = ""
+    status: str = ""
+    contains: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list, and where the next begins."""
+
+    rows: list[Identity]
+    token: str | None
+
+
+def _with_token(answer: dict[str, Any], page: Page) -> dict[str, Any]:
+    """An absent NextToken ends paging: never an empty one."""
+    return answer if page.token is None else {**answer, "NextToken": page.token}
+
+
+def _filtered(asked: Mapping[str, str]) -> Query:
+    return Query(
+        asked.get("IDENTITY_TYPE", ""),
+        asked.get("VERIFICATION_STATUS", ""),
+        asked.get("IDENTITY_NAME_CONTAINS", ""),
+    )
+
+
+def _name_or_none(given: str) -> str | None:
+    """The stored form of what may be an identity; nothing can be an identity that cannot be made one."""
+    try:
+        return identities.normalise(given)
+    except Invalid:
+        return None
+
+
+def _known_form(given: str) -> str:
+    """The stored form; what cannot be an identity keeps its form and will not be found."""
+    return _name_or_none(given) or given
+
+
+def _attributes(found: Identity) -> dict[str, Any]:
+    answer = {"VerificationStatus": V1_STATUS[found.status]}
+    return answer | {"VerificationToken": found.token} if found.kind == DOMAIN else answer
+
+
+def _verification_info(found: Identity) -> dict[str, Any]:
+    info: dict[str, Any] = {}
+    if found.last_checked is not None:
+        info["LastCheckedTimestamp"] = found.last_checked
+    if found.last_success is not None:
+        info["LastSuccessTimestamp"] = found.last_success
+    if found.check_error and found.status != SUCCESS:
+        info["ErrorType"] = found.check_error
+    return info
+
+
+def _refuse_what_waits(params: Params) -> None:
+    """What would seem to work and have no effect is refused."""
+    if params.get("Tags"):
+        raise Invalid("Tags are not offered yet.", kind="not-offered")
+    if name := params.get("ConfigurationSetName"):
+        raise NotFound(f"Configuration set <{name}> does not exist.", kind="configuration-set")
