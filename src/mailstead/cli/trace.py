@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,12 @@ import click
 
 from mailstead.base.errors import NotFound
 from mailstead.cli.events import summary
-from mailstead.cli.frame import Frame, common, in_json, printable, scanned, when
+from mailstead.cli.frame import Frame, common, in_json, in_runtime, printable, scanned, when
 from mailstead.config import Settings
+from mailstead.runtime import Runtime
 from mailstead.ses import dkim_keys, events
 from mailstead.ses.events import Event
-from mailstead.store import queue, spool
+from mailstead.store import captures, queue, spool
 from mailstead.store.port import Transaction
 from mailstead.store.queue import DeliveryView
 from mailstead.store.spool import Message
@@ -70,14 +72,18 @@ class Trace:
 
 @click.command("trace")
 @click.argument("message", metavar="MESSAGE_ID")
+@click.option("--raw", is_flag=True, help="Only the message as it was captured, byte for byte.")
 @common
-def command(frame: Frame, message: str) -> None:
+def command(frame: Frame, message: str, raw: bool) -> None:
     """The whole life of one message: who handed it in, envelope and header, signatures, every try, every event.
 
     \b
     mailstead trace 0100018c1a2b3c4d-21e57d9a-1ab2-416c-bbe1-8ebaa0000000-000000
     """
     settings, wanted = frame.settings(), message.strip().strip("<>").partition("@")[0]
+    if raw:
+        sys.stdout.buffer.write(in_runtime(settings, lambda runtime: _captured(runtime, wanted)))
+        return
     trace = scanned(settings, lambda tx: _trace(tx, settings, wanted))
     if frame.json:
         in_json(_described(trace))
@@ -97,6 +103,13 @@ async def _trace(tx: Transaction, settings: Settings, wanted: str) -> Trace:
         tuple(await _signatures(tx, settings, message)),
         tuple(await events.latest(tx, message=wanted, limit=10_000)),
     )
+
+
+async def _captured(runtime: Runtime, message: str) -> bytes:
+    capture = await runtime.db.run(lambda tx: captures.find(tx, message))
+    if capture is None:
+        raise NotFound(f"message {message} was not captured")
+    return await runtime.blobs.get(capture.blob)
 
 
 async def _signatures(tx: Transaction, settings: Settings, message: Message) -> list[str]:
