@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mailstead.aws import model, not_offered
 from mailstead.aws.model import Service
-from mailstead.aws.operations import HANDLERS
+from mailstead.aws.operations import HANDLED
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "operations.md"
 
@@ -29,7 +29,7 @@ TITLES = {"ses": "SES v1 (Query, `POST /`)", "sesv2": "SES v2 (REST-JSON)", "sts
 
 def state(service: str, operation: str) -> str:
     """Offered, planned, or declined with its reason."""
-    if (service, operation) in HANDLERS:
+    if (service, operation) in HANDLED:
         return "offered"
     absence = not_offered.NOT_OFFERED[service, operation]
     return f"{absence.state.value}: {absence.reason}" if absence.reason else absence.state.value

@@ -41,7 +41,7 @@ def decoded(service: str, operation: str, params: dict[str, Any]) -> dict[str, A
     if service == "sesv2":
         prepare_request_dict(request, "http://localhost:4579")
         split = urlsplit(request["url"])
-        body = request["body"]
+        body = request["body"] if isinstance(request["body"], bytes) else request["body"].encode()
         found = rest_json.find(model.load("sesv2"), request["method"], split.path.encode())
         assert found is not None
         assert found[0].name == operation

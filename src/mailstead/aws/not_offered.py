@@ -28,9 +28,6 @@ class Absence:
 
 PLANNED: dict[str, tuple[str, ...]] = {
     "ses": (
-        # Handlers under way
-        "SendEmail SendRawEmail VerifyEmailIdentity VerifyDomainIdentity ListIdentities DeleteIdentity",
-        "GetIdentityVerificationAttributes GetSendQuota GetSendStatistics",
         # Sending
         "SendTemplatedEmail SendBulkTemplatedEmail SendBounce SendCustomVerificationEmail",
         # The account's switch
@@ -62,8 +59,6 @@ PLANNED: dict[str, tuple[str, ...]] = {
         "CreateReceiptFilter ListReceiptFilters DeleteReceiptFilter",
     ),
     "sesv2": (
-        # Handlers under way
-        "SendEmail CreateEmailIdentity GetEmailIdentity ListEmailIdentities DeleteEmailIdentity GetAccount",
         # Sending
         "SendBulkEmail SendCustomVerificationEmail",
         # Account
@@ -112,7 +107,6 @@ PLANNED: dict[str, tuple[str, ...]] = {
         # Multi-region endpoints
         "CreateMultiRegionEndpoint GetMultiRegionEndpoint ListMultiRegionEndpoints DeleteMultiRegionEndpoint",
     ),
-    "sts": ("GetCallerIdentity",),
 }
 """Service: operations that will come, a few a line."""
 

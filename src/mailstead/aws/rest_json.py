@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -77,7 +76,7 @@ def _document(body: bytes) -> dict[str, Any]:
 
 
 def _unquoted(piece: bytes) -> bytes:
-    return unquote_to_bytes(piece) if b"%" in piece else piece
+    return values.unescaped(piece) if b"%" in piece else piece
 
 
 def _text(raw: bytes) -> str:
