@@ -47,13 +47,11 @@ def test_the_tables_are_those_of_the_installed_botocore() -> None:
         assert (ROOT / "src" / "mailstead" / "aws" / "models" / name).read_text("utf-8") == text, "run make models"
 
 
-def _classes(cls: type[MailsteadError]) -> list[type[MailsteadError]]:
-    return [cls, *(deep for below in cls.__subclasses__() for deep in _classes(below))]
-
-
 @pytest.mark.parametrize("table", [errors.V1, errors.V2])
 def test_every_word_of_ours_has_a_code(table: dict[tuple[type[MailsteadError], str], Code]) -> None:
-    for cls in _classes(MailsteadError)[1:]:
+    words = [cls for cls in MailsteadError.__subclasses__() if cls.__module__ == MailsteadError.__module__]
+    assert len(words) >= 13
+    for cls in words:  # those that others derive from them are found through these
         for kind in ("", "something else"):
             assert errors.code_of(table, cls("text", kind=kind)) is not None, cls
 
