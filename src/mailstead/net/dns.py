@@ -35,8 +35,8 @@ UNTOLD_TTL = 5  # "no such thing", without the SOA record that says for how long
 PAYLOAD = 1232  # EDNS buffer that is not fragmented on any path
 
 _NAME = re.compile(r"[!-\-/-~]{1,63}(?:\.[!-\-/-~]{1,63})*")
-_HOSTPORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\s]+))(?::([0-9]{1,5}))?")_BARE_V6 = re.compile(r"([0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:]*)()()")
-
+_HOSTPORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\s]+))(?::([0-9]{1,5}))?")
+_BARE_V6 = re.compile(r"([0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:]*)()()")
 _NAMED = ("CNAME", "NS", "PTR", "DNAME")
 
 _Entry = tuple[int, int, Answer | str]  # since when, until when (milliseconds), the answer or why there is none
