@@ -268,13 +268,15 @@ class Gateway:
         limit = self._v2_body if call.door is SESV2 else self._v1_body
         allowed, size, digest = min(PATIENCE, limit), 0, hashlib.sha256()
         chunks: list[bytes] = []
+        asked = False
         while True:
             if message["type"] != "http.request":
                 raise Disconnected
             chunk = message.get("body", b"")
             size += len(chunk)
-            if allowed < size and allowed < limit and await self._may_go_on(call):
-                allowed = limit
+            if allowed < size and not asked:
+                asked = True
+                allowed = limit if await self._may_go_on(call) else allowed
             if size <= allowed:
                 digest.update(chunk)
                 chunks.append(chunk)
