@@ -119,9 +119,9 @@ class ServerEngine:
 
     # --- what the shell calls
 
-    def greet(self) -> None:
-        """Say the greeting; commands are read from now on."""
-        self._say(Reply(220, self.offer.greeting))
+    def greet(self, greeting: str = "") -> None:
+        """Say the greeting, the offer's or this session's own; commands are read from now on."""
+        self._say(Reply(220, greeting or self.offer.greeting))
         self._read = ServerEngine._read_line
 
     def refuse(self, reply: Reply) -> None:
@@ -151,6 +151,11 @@ class ServerEngine:
     def waiting(self) -> bool:
         """Does an event wait for its answer? Then reading on only fills memory."""
         return self._waiting is not None
+
+    @property
+    def in_content(self) -> bool:
+        """Is a message on its way in: DATA or a chunk begun and not ended?"""
+        return self._read is ServerEngine._read_content or self._read is ServerEngine._read_chunk
 
     @property
     def buffered(self) -> int:

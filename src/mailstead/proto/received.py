@@ -1,0 +1,71 @@
+"""Received and Return-Path: the trace a server leaves on top of a message (RFC 5321 §4.4, RFC 3848)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+MAX_HOPS = 100  # RFC 5321 §6.3: so many Received fields are a loop
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_UNFIT = re.compile(r"[^A-Za-z0-9._:\[\]-]")
+_HOP = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """How a message came to us."""
+
+    helo: str
+    """The name the client gave."""
+    ip: str
+    by: str
+    """Our own name."""
+    protocol: str
+    """``SMTP``, ``ESMTP``, ``ESMTPS``, ``ESMTPSA``…"""
+    id: str
+    recipient: str = ""
+    """Said only where there is one recipient: the others' business is not told."""
+    remark: str = ""
+    """In brackets behind the protocol."""
+
+
+def date(now: int) -> str:
+    """``Sun, 07 Feb 2021 19:26:07 +0000 (UTC)``; ``now`` in milliseconds."""
+    t = datetime.fromtimestamp(now // 1000, UTC)
+    day, month = _DAYS[t.weekday()], _MONTHS[t.month - 1]
+    return f"{day}, {t.day:02} {month} {t.year} {t.hour:02}:{t.minute:02}:{t.second:02} +0000 (UTC)"
+
+
+def value(hop: Hop, now: int) -> str:
+    """The value of a Received field, in one line."""
+    return " ".join(_clauses(hop, now))
+
+
+def field(hop: Hop, now: int) -> bytes:
+    """The whole field, folded, with its CRLF."""
+    folded = "\r\n ".join(_clauses(hop, now))
+    return f"Received: {folded}\r\n".encode()
+
+
+def _clauses(hop: Hop, now: int) -> list[str]:
+    helo = _UNFIT.sub("?", hop.helo) or "unknown"
+    remark = f" ({hop.remark})" if hop.remark else ""
+    clauses = [f"from {helo} ([{hop.ip}])", f"by {hop.by} with {hop.protocol}{remark}", f"id {hop.id}"]
+    if hop.recipient:
+        clauses.append(f"for {hop.recipient}")
+    clauses[-1] += ";"
+    return [*clauses, date(now)]
+
+
+def return_path(sender: str) -> bytes:
+    """The Return-Path field of the last delivery, with its CRLF."""
+    return f"Return-Path: <{sender}>\r\n".encode()
+
+
+def hops(content: bytes) -> int:
+    """How many Received fields the header has."""
+    end = content.find(b"\r\n\r\n")
+    return len(_HOP.findall(content, 0, end if end >= 0 else len(content)))

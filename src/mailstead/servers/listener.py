@@ -1,0 +1,217 @@
+"""Listener: what every mail door stands on: bound sockets, the crowd inside with its limits, the way out at the end.
+
+Connections are counted where they come in, before any handshake.  One timer for the whole crowd looks after silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mailstead.base.errors import Conflict
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+LAST_WORDS = 10.0
+"""Seconds a client has to read our good-bye."""
+
+Address = tuple[str, int]
+"""Host and port to bind; port 0 takes a free one."""
+
+
+def shown(host: str, port: int) -> str:
+    """``host:port``, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def bind(name: str, address: Address) -> socket.socket:
+    """A bound socket, not yet listening.
+
+    Raises:
+        Conflict: the address cannot be had; the text names the listener, the address and the reason in one line.
+    """
+    host, port = address
+    try:
+        family, kind, proto, _, place = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, proto)
+    except OSError as error:
+        raise _clash(name, address, error) from None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.setblocking(False)
+        bound.bind(place)
+        bound.listen(BACKLOG)  # now: a second listener on the same address is refused by the bind or by this
+    except OSError as error:
+        bound.close()
+        raise _clash(name, address, error) from None
+    return bound
+
+
+def _clash(name: str, address: Address, error: OSError) -> Conflict:
+    reasons = {
+        errno.EADDRINUSE: "the address is in use already",
+        errno.EACCES: "this user may not bind such a port",
+        errno.EADDRNOTAVAIL: "this machine does not have the address",
+    }
+    reason = reasons.get(error.errno or 0) or error.strerror or str(error)
+    return Conflict(f"listen.{name}: cannot listen on {shown(*address)}: {reason}", kind="listen")
+
+
+def bind_all(name: str, addresses: Sequence[Address]) -> list[socket.socket]:
+    """Bind them all, or none.
+
+    Raises:
+        Conflict: one cannot be had.
+    """
+    bound: list[socket.socket] = []
+    try:
+        for address in addresses:
+            bound.append(bind(name, address))
+    except Conflict:
+        for one in bound:
+            one.close()
+        raise
+    return bound
+
+
+class Guest(Protocol):
+    """A connection, as its crowd sees it."""
+
+    def look(self, now: float) -> None:
+        """Are you still there? ``now`` is the loop's time. Called about once a second."""
+        ...
+
+    def leave_soon(self) -> None:
+        """We stop: go when the message in hand is done, at once if there is none."""
+        ...
+
+    def abort(self) -> None:
+        """Go now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many may be inside at once; 0: no limit."""
+
+    total: int
+    each_account: int = 0
+
+
+class Crowd:
+    """Everybody inside: of one listener, or of several that share their limits (``submission`` and ``submissions``)."""
+
+    def __init__(self, limits: Limits, *, tick: float = 1.0) -> None:
+        self.limits = limits
+        self.leaving = False
+        self._tick = tick
+        self._guests: set[Guest] = set()
+        self._accounts: Counter[str] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __len__(self) -> int:
+        return len(self._guests)
+
+    def enter(self, guest: Guest) -> bool:
+        """Count one in. False: there is no room (it is inside all the same, to hear so, until ``leave``)."""
+        guests = self._guests
+        full = 0 < self.limits.total <= len(guests)
+        guests.add(guest)
+        if self._timer is None:
+            self._empty.clear()
+            self._timer = asyncio.get_running_loop().call_later(self._tick, self._look)
+        return not full and not self.leaving
+
+    def leave(self, guest: Guest) -> None:
+        """It is gone; twice is harmless."""
+        self._guests.discard(guest)
+        if not self._guests:
+            self._empty.set()
+
+    def enter_account(self, account: str) -> bool:
+        """Count a session of this account; False: there are too many, and it was not counted."""
+        if 0 < self.limits.each_account <= self._accounts[account]:
+            return False
+        self._accounts[account] += 1
+        return True
+
+    def leave_account(self, account: str) -> None:
+        """A session of this account is over."""
+        self._accounts[account] -= 1
+        if self._accounts[account] <= 0:
+            del self._accounts[account]
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for guest in tuple(self._guests):
+            guest.look(now)
+        self._timer = loop.call_later(self._tick, self._look) if self._guests else None
+
+    async def disperse(self, grace: float) -> None:
+        """Ask all to go, wait for ``grace`` seconds, then cut off the rest."""
+        self.leaving = True
+        for guest in tuple(self._guests):
+            guest.leave_soon()
+        if not await self._gone(grace):
+            log.info("closing %d connections that did not end in time", len(self._guests))
+        for guest in tuple(self._guests):
+            guest.abort()
+        await self._gone(1.0)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def _gone(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                while self._guests:
+                    self._empty.clear()
+                    await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class Listener:
+    """Sockets that lead to one sort of connection."""
+
+    def __init__(self, name: str, addresses: Sequence[Address], connect: Callable[[], asyncio.BaseProtocol]) -> None:
+        self.name = name
+        self._addresses = tuple(addresses)
+        self._connect = connect
+        self._servers: list[asyncio.Server] = []
+        self.addresses: list[str] = []
+        """Where it listens, as ``host:port`` with the real port."""
+
+    async def start(self) -> list[str]:
+        """Listen; the addresses.
+
+        Raises:
+            Conflict: an address cannot be had; nothing listens then.
+        """
+        loop = asyncio.get_running_loop()
+        for bound in bind_all(self.name, self._addresses):
+            self._servers.append(await loop.create_server(self._connect, sock=bound, backlog=BACKLOG))
+            self.addresses.append(shown(*bound.getsockname()[:2]))
+        log.info("listening name=%s addresses=%s pid=%d", self.name, ",".join(self.addresses), os.getpid())
+        return self.addresses
+
+    def close(self) -> None:
+        """Accept no more. Those inside stay."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
