@@ -312,7 +312,7 @@ def format_mailbox(display: str, address: str) -> str:
 
 def _phrase(display: str) -> str:
     if not display.isascii():
-        return " ".join(encoded_words.encode(display))
+        return " ".join(encoded_words.encode(display, width=60))  # behind "Reply-To: " too
     if _PLAIN_NAME.fullmatch(display) and display.strip() == display:
         return display
     escaped = display.replace("\\", "\\\\").replace('"', '\\"')

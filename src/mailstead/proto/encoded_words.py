@@ -79,8 +79,8 @@ def _q_word(data: bytes, charset: str) -> str:
     return f"=?{charset}?Q?{text.decode()}?="
 
 
-def encode(text: str, charset: str = "UTF-8") -> list[str]:
-    """Words of at most 75 characters for a text, each with whole characters; to be joined by a blank or a fold.
+def encode(text: str, charset: str = "UTF-8", *, width: int = MAX_WORD) -> list[str]:
+    """Words of at most ``width`` characters for a text, each with whole characters; to be joined by a blank or a fold.
 
     Q where most is ASCII, B elsewhere.
 
@@ -94,15 +94,16 @@ def encode(text: str, charset: str = "UTF-8") -> list[str]:
     data = text.encode(codec)
     stateful = codec.startswith(("iso2022", "hz", "utf-7", "utf-16", "utf-32"))
     word = _b_word if stateful or sum(map(data.count, _ASCII_LETTERS)) * 2 < len(data) else _q_word
-    return [word(piece.encode(codec), charset) for piece in _cut(text, codec, charset, word is _b_word)]
+    return [
+        word(piece.encode(codec), charset) for piece in _cut(text, codec, width - len(charset) - 7, word is _b_word)
+    ]
 
 
 _ASCII_LETTERS = [bytes((code,)) for code in range(0x20, 0x7F)]
 
 
-def _cut(text: str, codec: str, charset: str, is_b: bool) -> list[str]:
+def _cut(text: str, codec: str, room: int, is_b: bool) -> list[str]:
     """Pieces of a text whose words keep the limit, each as long as a quick estimate allows."""
-    room = MAX_WORD - len(charset) - 7
     limit = room // 4 * 3 if is_b else room
     pieces: list[str] = []
     start = size = 0

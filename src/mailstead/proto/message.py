@@ -61,6 +61,32 @@ def unfold(value: bytes) -> bytes:
     return value.strip(b" \t\r")
 
 
+def scan(content: bytes, start: int, stop: int) -> tuple[tuple[Field, ...], int, int, int]:
+    """The header of a message, or of a part of one, that stands at ``content[start:stop]``.
+
+    Returns:
+        Fields; offsets of the first field, of the header's end and of the body.
+
+    Raises:
+        MalformedMessage: over 1 MiB of header or over 1000 fields.
+    """
+    limit = min(stop, start + MAX_HEADER)
+    first = position = _skip_leading(content, start, limit)
+    fields: list[Field] = []
+    match = _FIELD.match
+    for _ in range(MAX_FIELDS + 1):
+        found = match(content, position, limit)
+        if found is None:
+            break
+        name = found[1]
+        end = found.end()
+        fields.append(Field(name, name.lower(), position, found.start(2), end))
+        position = end
+    if position == limit < stop or len(fields) > MAX_FIELDS:
+        raise MalformedMessage("The header of the message is too long")
+    return tuple(fields), first, position, min(stop, position + _separator(content, position))
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A mail's bytes and where its fields stand in them."""
@@ -81,21 +107,7 @@ class Message:
         Raises:
             MalformedMessage: over 1 MiB of header or over 1000 fields.
         """
-        limit = min(len(content), MAX_HEADER)
-        start = position = _skip_leading(content, limit)
-        fields: list[Field] = []
-        match = _FIELD.match
-        for _ in range(MAX_FIELDS + 1):
-            found = match(content, position, limit)
-            if found is None:
-                break
-            name = found[1]
-            end = found.end()
-            fields.append(Field(name, name.lower(), position, found.start(2), end))
-            position = end
-        if position == limit < len(content) or len(fields) > MAX_FIELDS:
-            raise MalformedMessage("The header of the message is too long")
-        return cls(content, tuple(fields), start, position, position + _separator(content, position))
+        return cls(content, *scan(content, 0, len(content)))
 
     @property
     def body(self) -> bytes:
@@ -185,11 +197,11 @@ class Message:
         return b"".join(pieces)
 
 
-def _skip_leading(content: bytes, limit: int) -> int:
-    if content[:1] not in (b" ", b"\t", b">", b"F"):
-        return 0
-    found = _LEADING.match(content, 0, limit)
-    return found.end() if found else 0
+def _skip_leading(content: bytes, start: int, limit: int) -> int:
+    if content[start : start + 1] not in (b" ", b"\t", b">", b"F"):
+        return start
+    found = _LEADING.match(content, start, limit)
+    return found.end() if found else start
 
 
 def _separator(content: bytes, position: int) -> int:
