@@ -31,12 +31,12 @@ def breaks_docstring(path: str, text: str) -> Iterator[str]:
 
 
 def breaks_names(path: str, text: str) -> Iterator[str]:
-    """No file, class or function is called a helper."""
+    """No file and no class is called a helper."""
     parts = re.split(r"[/_.]", path.removeprefix("src/"))
     if bad := BAD_NAMES.intersection(parts):
         yield f"{path}: named {', '.join(sorted(bad))}"
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.ClassDef):
             words = re.findall(r"[A-Z]?[a-z]+", node.name)
             if BAD_NAMES.intersection(word.lower() for word in words):
                 yield f"{path}:{node.lineno}: {node.name}"

@@ -17,7 +17,7 @@ BAD: list[tuple[Rule, str, str]] = [
     (rules.breaks_docstring, SRC, "import os\n"),
     (rules.breaks_names, "src/mailstead/proto/smtp_utils.py", '"""x"""\n'),
     (rules.breaks_names, SRC, "class QueueManager: ...\n"),
-    (rules.breaks_names, SRC, "def parse_helper(): ...\n"),
+    (rules.breaks_names, SRC, "class ParseHelper: ...\n"),
     (rules.breaks_time, SRC, "import time\nnow = time.time()\n"),
     (rules.breaks_time, SRC, "import datetime\nnow = datetime.datetime.now(tz=None)\n"),
     (rules.breaks_time, SRC, "from time import monotonic\n"),
