@@ -43,7 +43,7 @@ def breaks_names(path: str, text: str) -> Iterator[str]:
 
 
 def breaks_time(path: str, text: str) -> Iterator[str]:
-    """Time is handed in: only base/clock.py reads it, and a wait on the loop says why."""
+    """Time is handed in: only base/clock.py reads it, and a wait on the loop has a name or says why."""
     if path == CLOCK:
         return
     tree = ast.parse(text)
@@ -56,7 +56,7 @@ def breaks_time(path: str, text: str) -> Iterator[str]:
         if node.func.attr in _READS.get(owner, ()):
             yield f"{path}:{node.lineno}: {owner}.{node.func.attr}()"
         elif (owner, node.func.attr) == ("asyncio", "sleep") and not _explained(lines, node):
-            yield f"{path}:{node.lineno}: asyncio.sleep() without a comment that says why"
+            yield f"{path}:{node.lineno}: asyncio.sleep() of no named length and without a comment that says why"
 
 
 def _time_imports(tree: ast.Module) -> Iterator[int]:
@@ -67,8 +67,11 @@ def _time_imports(tree: ast.Module) -> Iterator[int]:
 
 
 def _explained(lines: list[str], call: ast.Call) -> bool:
-    if call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value == 0:
+    length = call.args[0] if call.args else None
+    if isinstance(length, ast.Constant) and length.value == 0:
         return True  # a turn for the others, not a wait
+    if isinstance(length, ast.Name) and length.id.isupper():
+        return True  # a named constant, explained where it stands
     around = lines[max(0, call.lineno - 2) : call.end_lineno]
     return "#" in around[-1] or around[0].lstrip().startswith("#")
 

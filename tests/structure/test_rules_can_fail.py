@@ -36,6 +36,7 @@ GOOD: list[tuple[Rule, str, str]] = [
     (rules.breaks_time, rules.CLOCK, "import time\nnow = time.time()\n"),
     (rules.breaks_time, SRC, "async def f():\n    await asyncio.sleep(1)  # one turn of the warm-up\n"),
     (rules.breaks_time, SRC, "async def f(clock):\n    await asyncio.sleep(0)\n    return clock.now()\n"),
+    (rules.breaks_time, SRC, "async def f():\n    await asyncio.sleep(BEAT)\n"),
     (rules.breaks_sql, "src/mailstead/proto/imap.py", 'a = ["SELECT", "CREATE", "DELETE"]\nb = "UPDATE is done"\n'),
     (rules.breaks_sql, "src/mailstead/ses/x.py", 'q = "SELECT a FROM b WHERE c = 1"\n'),
     (rules.breaks_places, "docs/x.md", "https://example.org/wo" + "rk/x and homework/x\n"),
