@@ -253,7 +253,10 @@ async def anything_due(tx: Transaction, now: int) -> bool:
     """Is a lane free and due?  Cheap enough to ask every second."""
     return bool(
         await tx.value(
-            "SELECT 1 FROM lanes WHERE due IS NOT NULL AND worker IS NULL AND failures >= 0 AND due <= $1 LIMIT 1", now
+            # Two conditions for the two indexes of claim_lanes.
+            "SELECT 1 FROM lanes WHERE due <= $1 AND worker IS NULL AND failures = 0"
+            " UNION ALL SELECT 1 FROM lanes WHERE due <= $1 AND worker IS NULL AND failures > 0 LIMIT 1",
+            now,
         )
     )
 

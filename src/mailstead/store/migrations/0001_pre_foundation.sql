@@ -147,7 +147,8 @@ CREATE TABLE lanes (
   reason TEXT NOT NULL DEFAULT '',
   changed BIGINT NOT NULL DEFAULT 0
 );
-CREATE INDEX lanes_due ON lanes (failures, due) WHERE due IS NOT NULL AND worker IS NULL;
+CREATE INDEX lanes_healthy ON lanes (due) WHERE due IS NOT NULL AND worker IS NULL AND failures = 0;
+CREATE INDEX lanes_failing ON lanes (due) WHERE due IS NOT NULL AND worker IS NULL AND failures > 0;
 CREATE INDEX lanes_worker ON lanes (worker) WHERE worker IS NOT NULL;
 
 -- Tries that did not end a delivery (the last one stands in the delivery itself).
@@ -196,6 +197,7 @@ CREATE TABLE arrivals (
   created BIGINT NOT NULL
 );
 CREATE INDEX arrivals_due ON arrivals (due) WHERE due IS NOT NULL AND worker IS NULL;
+CREATE INDEX arrivals_worker ON arrivals (worker) WHERE worker IS NOT NULL;
 CREATE INDEX arrivals_message ON arrivals (message) WHERE message <> '';
 
 -- The outbox: one fact a row; who is told of it comes with event destinations.  recipients: what statistics count.
@@ -236,6 +238,7 @@ CREATE TABLE timers (
   detail_json TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX timers_due ON timers (due) WHERE due IS NOT NULL AND worker IS NULL;
+CREATE INDEX timers_worker ON timers (worker) WHERE worker IS NOT NULL;
 
 -- One row a running process; its leases come free when it stops beating.
 CREATE TABLE workers (
