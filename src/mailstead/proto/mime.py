@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from hashlib import sha256
 
 from mailstead.base.errors import Invalid
 from mailstead.proto.addresses import format_mailbox, parse_one
-from mailstead.proto.mime_part import Attachment, attachment_part, fold, text_part, words
+from mailstead.proto.mime_part import Attachment, attachment_part, boundary, fold, text_part, words
 
 Text = tuple[str, str | None]
 """A text and its charset; no charset is UTF-8."""
@@ -110,24 +109,16 @@ class _Builder:
         return self._multipart("related", parts, f';\r\n type="{root}"')  # RFC 2387 §3.1
 
     def _multipart(self, kind: str, parts: list[bytes], more: str = "") -> bytes:
-        boundary = self._boundary(parts)
+        self._count += 1
+        mark = boundary(f"{self._seed}/{self._count}", self._now, parts)
         # Two blanks before "boundary", as SES shows it, are its fold.
-        head = f'Content-Type: multipart/{kind}; \r\n boundary="{boundary}"{more}\r\n\r\n'.encode()
-        line = b"--" + boundary.encode()
+        head = f'Content-Type: multipart/{kind}; \r\n boundary="{mark}"{more}\r\n\r\n'.encode()
+        line = b"--" + mark.encode()
         pieces = [head]
         for part in parts:
             pieces += [line, b"\r\n", part, b"\r\n"]
         pieces += [line, b"--\r\n"]
         return b"".join(pieces)
-
-    def _boundary(self, parts: list[bytes]) -> str:
-        while True:
-            digest = sha256(f"{self._seed}/{self._count}".encode()).digest()
-            self._count += 1
-            first, second = int.from_bytes(digest[:3], "big"), int.from_bytes(digest[3:7], "big")
-            boundary = f"----=_Part_{first}_{second}.{self._now or int.from_bytes(digest[7:12], 'big')}"
-            if not any(boundary.encode() in part for part in parts):
-                return boundary
 
 
 def _is_inline(file: Attachment) -> bool:

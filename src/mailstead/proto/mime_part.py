@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from mailstead.base.errors import Invalid
 from mailstead.proto import charsets, encoded_words, parameters
@@ -43,6 +45,16 @@ class Attachment:
     description: str | None = None
     transfer_encoding: str | None = None
     """``7bit``, ``quoted-printable``, ``base64``; ``None``: what fits."""
+
+
+def boundary(seed: str, now: int, parts: Sequence[bytes]) -> str:
+    """A boundary in SES's form that stands in none of the parts; the same seed gives the same (RFC 2046 §5.1.1)."""
+    mark = ""
+    while not mark or any(mark.encode() in part for part in parts):
+        digest = sha256(f"{seed}{mark}".encode()).digest()
+        first, second, third = (int.from_bytes(digest[at : at + 4], "big") for at in (0, 4, 8))
+        mark = f"----=_Part_{first}_{second}.{now or third}"
+    return mark
 
 
 def words(text: str, charset: str | None = None) -> str:
