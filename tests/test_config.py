@@ -64,7 +64,7 @@ def refusal(*sets: str, **sources: object) -> str:
         ("delivery.port", 25),
         ("delivery.retry_for", 840 * MINUTE),
         ("delivery.allow_private_hosts", False),
-        ("dns.resolver", ""),
+        ("dns.resolver", "system"),
         ("provider.domain", "mailstead.invalid"),
         ("limits.message_bytes", 10_485_760),
         ("limits.v2_message_bytes", 41_943_040),

@@ -56,7 +56,7 @@ def create(frame: Frame, account: str | None, quota: str | None, region: str | N
         await accounts.ensure_region(tx, made.id, place, limits)
         return await _described(tx, made)
 
-    in_fields(frame, in_transaction(settings, body))
+    _answer(frame, in_transaction(settings, body, new=True))
 
 
 @command.command("list")

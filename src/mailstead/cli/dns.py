@@ -41,7 +41,7 @@ def records(frame: Frame, domain: str) -> None:
     async def body(tx: Transaction) -> list[Record]:
         return [*await _of_identity(tx, name), *await _of_provider(tx, settings, name), *_of_hosted(settings, name)]
 
-    found = list(dict.fromkeys(in_transaction(settings, body)))
+    found = list(dict.fromkeys(in_transaction(settings, body, new=True)))
     if not found:
         raise NotFound(
             f"{name} is no identity, hosted domain or provider.domain here (mailstead identity verify {name})"

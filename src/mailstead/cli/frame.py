@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mailstead.base.errors import NotFound
+
 if TYPE_CHECKING:
     from mailstead.config import Settings
     from mailstead.runtime import Runtime
@@ -92,26 +94,42 @@ def common(function: F) -> F:
 # -- the store ---------------------------------------------------------------------------------------------------------
 
 
-def in_runtime(settings: Settings, work: Callable[[Runtime], Awaitable[T]]) -> T:
-    """Do ``work`` with the installation's store open."""
+def in_runtime(settings: Settings, work: Callable[[Runtime], Awaitable[T]], *, new: bool = False) -> T:
+    """Do ``work`` with the installation's store open.
+
+    Args:
+        new: an empty data directory will do: what a first start makes is made.
+
+    Raises:
+        NotFound: there is no installation in the data directory, and ``new`` is false.
+    """
     import asyncio
 
     from mailstead.app import open_runtime
+    from mailstead.first_start import prepare
+
+    place = settings.storage.database.removeprefix("sqlite:")
+    if not new and place != settings.storage.database and not Path(place).exists():
+        raise NotFound(
+            f"there is no installation at {settings.data}: start one there (mailstead serve), or name its --data"
+        )
 
     async def run() -> T:
         async with open_runtime(settings) as runtime:
+            if new:
+                await prepare(runtime, settings)
             return await work(runtime)
 
     return asyncio.run(run())
 
 
-def in_transaction(settings: Settings, body: Callable[[Transaction], Awaitable[T]]) -> T:
+def in_transaction(settings: Settings, body: Callable[[Transaction], Awaitable[T]], *, new: bool = False) -> T:
     """Run ``body`` in one transaction of the installation's store."""
 
     async def work(runtime: Runtime) -> T:
         return await runtime.db.run(body)
 
-    return in_runtime(settings, work)
+    return in_runtime(settings, work, new=new)
 
 
 def scanned(settings: Settings, body: Callable[[Transaction], Awaitable[T]]) -> T:

@@ -9,7 +9,7 @@ import click
 
 from mailstead.cli.account import region_of, region_option
 from mailstead.cli.frame import Frame, common, in_fields, in_rows, in_runtime, in_transaction, when
-from mailstead.cli.key import FIRST_ACCOUNT
+from mailstead.first_start import FIRST_ACCOUNT
 from mailstead.runtime import Runtime
 from mailstead.ses import account as accounts
 from mailstead.ses import identities
@@ -99,6 +99,6 @@ def verify(frame: Frame, name: str, account: str, region: str | None) -> None:
 
         return await runtime.db.run(body)
 
-    in_fields(frame, _row(in_runtime(settings, work)))
+    in_fields(frame, _row(in_runtime(settings, work, new=True)))
     if not frame.json and identities.kind_of(wanted) == identities.DOMAIN:
         print(f"publish its DKIM key: mailstead dns records {wanted}")

@@ -17,8 +17,6 @@ from mailstead.ses import account as accounts
 from mailstead.ses import credentials, principals
 from mailstead.store.port import Transaction
 
-FIRST_ACCOUNT = "000000000000"
-
 
 @click.group("key")
 def command() -> None:
@@ -57,15 +55,12 @@ def create(frame: Frame, *, account: str | None, user: str, policy: Path | None,
 
         return await runtime.db.run(body)
 
-    _answer(frame, in_runtime(settings, work))
+    _answer(frame, in_runtime(settings, work, new=True))
 
 
 async def _first(tx: Transaction) -> str:
-    """The oldest account; on an empty installation the one that the server would make."""
-    known = await accounts.list_all(tx)
-    return (
-        min(known, key=lambda one: (one.created, one.id)).id if known else (await accounts.create(tx, FIRST_ACCOUNT)).id
-    )
+    """The oldest account."""
+    return min(await accounts.list_all(tx), key=lambda one: (one.created, one.id)).id
 
 
 def _policy(file: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import click
@@ -10,6 +10,7 @@ import click
 from mailstead.base.address import ascii_domain, bare
 from mailstead.base.errors import Invalid, NotFound
 from mailstead.cli.frame import Frame, common, in_json, in_rows, in_runtime, scanned, short, span, steps, when
+from mailstead.config import Settings
 from mailstead.runtime import Runtime
 from mailstead.store import queue, spool
 from mailstead.store.port import Transaction
@@ -29,19 +30,35 @@ def _selecting(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--state", type=click.Choice(WAITING), help="Only in this state."),
         click.option("--message", metavar="ID", help="Only this message."),
         click.option("--recipient", metavar="ADDRESS", help="Only for this recipient."),
-        click.option("--to", "lane", metavar="DOMAIN", help="Only for this destination."),
+        click.option("--to", metavar="DOMAIN", help="Only for this destination."),
     ):
         function = option(function)
     return function
 
 
-def _selection(given: dict[str, str | None]) -> Selection:
+def _selection(settings: Settings, given: Mapping[str, str | None]) -> Selection:
     chosen = {name: value for name, value in given.items() if value}
-    if "lane" in chosen:
-        chosen["lane"] = ascii_domain(chosen["lane"])
+    if "to" in chosen:
+        chosen |= _destination(settings, chosen.pop("to"))
     if "recipient" in chosen:
         chosen["recipient"] = bare(chosen["recipient"])
     return Selection(**chosen)
+
+
+def _destination(settings: Settings, name: str) -> dict[str, str]:
+    """A lane by its name (``relay:``), or a domain; where mail goes by MX that is a lane too, and quicker found."""
+    if ":" in name:
+        return {"lane": name}
+    domain = ascii_domain(name)
+    return {"lane" if settings.delivery.mode == "direct" and not _local(settings, domain) else "domain": domain}
+
+
+def _local(settings: Settings, domain: str) -> bool:
+    return any(f".{domain}".endswith(f".{own}") for own in (*_hosted(settings), settings.provider.domain))
+
+
+def _hosted(settings: Settings) -> list[str]:
+    return [one.domain for one in settings.hosted.domains]
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------
@@ -60,7 +77,8 @@ def list_(frame: Frame, limit: int, **given: str | None) -> None:
     mailstead queue list
     mailstead queue list --state held
     """
-    selection = _selection(given)
+    settings = frame.settings()
+    selection = _selection(settings, given)
 
     async def body(tx: Transaction) -> list[dict[str, Any]]:
         now = tx.now()
@@ -68,7 +86,7 @@ def list_(frame: Frame, limit: int, **given: str | None) -> None:
             return [_lane(frame, lane, now) for lane in await queue.lanes(tx, limit=limit)]
         return [_delivery(frame, one, now) for one in await queue.deliveries(tx, selection, limit=limit)]
 
-    in_rows(frame, scanned(frame.settings(), body), empty="no messages are waiting")
+    in_rows(frame, scanned(settings, body), empty="no messages are waiting")
 
 
 def _lane(frame: Frame, lane: LaneView, now: int) -> dict[str, Any]:
@@ -102,12 +120,15 @@ def show(frame: Frame, name: str, limit: int) -> None:
     mailstead queue show example.com
     """
 
+    settings = frame.settings()
+    destination = _selection(settings, {"to": name})
+
     async def body(tx: Transaction) -> list[dict[str, Any]]:
-        named = Selection(message=name) if await spool.read(tx, name) else Selection(lane=ascii_domain(name))
+        named = Selection(message=name) if await spool.read(tx, name) else destination
         now = tx.now()
         return [_delivery(frame, one, now) for one in await queue.deliveries(tx, named, limit=limit)]
 
-    in_rows(frame, scanned(frame.settings(), body), empty=f"no messages are waiting for {name}")
+    in_rows(frame, scanned(settings, body), empty=f"no messages are waiting for {name}")
 
 
 # -- steering ----------------------------------------------------------------------------------------------------------
@@ -120,10 +141,10 @@ def _steering(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("named", metavar="[MESSAGE_ID]", required=False)(_selecting(function))
 
 
-def _meant(everything: bool, named: str | None, given: dict[str, str | None]) -> Selection:
+def _meant(settings: Settings, everything: bool, named: str | None, given: dict[str, str | None]) -> Selection:
     if named and given.get("message") not in (None, named):
         raise Invalid("two messages are named")
-    selection = _selection(given | ({"message": named} if named else {}))
+    selection = _selection(settings, given | ({"message": named} if named else {}))
     if selection == Selection() and not everything:
         raise Invalid("say which: a message id, --to, --recipient, --state, --account, or --all")
     return selection
@@ -164,7 +185,8 @@ def retry(frame: Frame, everything: bool, named: str | None, **given: str | None
     mailstead queue retry --to example.com
     mailstead queue retry 0100018c1a2b3c4d-21e57d9a-1ab2-416c-bbe1-8ebaa0000000-000000
     """
-    selection = _meant(everything, named, given)
+    settings = frame.settings()
+    selection = _meant(settings, everything, named, given)
 
     async def work(runtime: Runtime) -> tuple[int, int]:
         now = runtime.clock.now()
@@ -173,7 +195,7 @@ def retry(frame: Frame, everything: bool, named: str | None, **given: str | None
         )
         return count, await runtime.db.run(lambda tx: queue.wake_lanes(tx, selection, now))
 
-    count, lanes = in_runtime(frame.settings(), work)
+    count, lanes = in_runtime(settings, work)
     if lanes and not count and not frame.json:
         print(f"tried now: {lanes} {'destination' if lanes == 1 else 'destinations'}")
     else:
@@ -189,12 +211,13 @@ def hold(frame: Frame, everything: bool, named: str | None, **given: str | None)
     \b
     mailstead queue hold --to example.com
     """
-    selection = _meant(everything, named, given)
+    settings = frame.settings()
+    selection = _meant(settings, everything, named, given)
 
     async def batch(runtime: Runtime, these: Selection) -> int:
         return await runtime.db.run(lambda tx: queue.hold(tx, these, tx.now()))
 
-    _told(frame, "held", in_runtime(frame.settings(), lambda rt: _until_done(rt, selection, "holding", batch)))
+    _told(frame, "held", in_runtime(settings, lambda rt: _until_done(rt, selection, "holding", batch)))
 
 
 @command.command("release")
@@ -206,12 +229,13 @@ def release(frame: Frame, everything: bool, named: str | None, **given: str | No
     \b
     mailstead queue release --all
     """
-    selection = _meant(everything, named, given)
+    settings = frame.settings()
+    selection = _meant(settings, everything, named, given)
 
     async def batch(runtime: Runtime, these: Selection) -> int:
         return await runtime.db.run(lambda tx: queue.release(tx, these, tx.now()))
 
-    _told(frame, "released", in_runtime(frame.settings(), lambda rt: _until_done(rt, selection, "releasing", batch)))
+    _told(frame, "released", in_runtime(settings, lambda rt: _until_done(rt, selection, "releasing", batch)))
 
 
 @command.command("delete")
@@ -223,8 +247,9 @@ def delete(frame: Frame, everything: bool, named: str | None, **given: str | Non
     \b
     mailstead queue delete --message 0100018c1a2b3c4d-21e57d9a-1ab2-416c-bbe1-8ebaa0000000-000000
     """
-    selection = _meant(everything, named, given)
-    _told(frame, "deleted", in_runtime(frame.settings(), lambda rt: _until_done(rt, selection, "deleting", _delete)))
+    settings = frame.settings()
+    selection = _meant(settings, everything, named, given)
+    _told(frame, "deleted", in_runtime(settings, lambda rt: _until_done(rt, selection, "deleting", _delete)))
 
 
 async def _delete(runtime: Runtime, selection: Selection) -> int:

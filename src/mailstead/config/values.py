@@ -303,7 +303,7 @@ smarthost = Kind(_smarthost, "host:port or smtp[s]://user:password@host:port")
 def _resolver(value: object) -> str:
     word = _text(value)
     if word == "system":
-        return ""
+        return word
     host, port = host_port(word, 53)
     ip_address(host)
     return str(Listen(host, port))

@@ -63,6 +63,8 @@ class Selection:
     recipient: str = ""
     state: str = ""
     account: str = ""
+    domain: str = ""
+    """Of the recipient, whatever lane it waits in."""
 
     def where(self, first: int) -> tuple[str, list[str]]:
         """The condition as SQL with parameters from ``$first`` on, and its arguments."""
@@ -76,6 +78,9 @@ class Selection:
         if self.account:
             parts.append(f"d.message IN (SELECT id FROM messages WHERE account = ${first + len(args)})")
             args.append(self.account)
+        if self.domain:
+            parts.append(f"lower(d.recipient) LIKE '%@' || ${first + len(args)}")
+            args.append(self.domain)
         return " AND ".join(["d.due IS NOT NULL", *parts]), args
 
 
