@@ -6,6 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from mailstead.outbound.composition import Simple
+from mailstead.proto.mime_part import Attachment
 
 A = "111111111111"
 RAW = b"From: a@example.com\r\nTo: b@example.net\r\nSubject: raw\r\n\r\n\x00\xffbytes stay\r\n"
@@ -114,8 +115,8 @@ def test_v2_simple(here):
     assert (taken.operation, taken.limit, taken.to) == ("SendEmail", 4000, ("b@example.net",))
     assert taken.simple.headers == (("X-Mailer", "shop"), ("List-Unsubscribe", "<https://x.org>"))
     first, second = taken.simple.attachments
-    assert (first.filename, first.content) == ("naïve.bin", b"\x00\x01")
-    assert (second.content_type, second.content_id) == ("image/gif", "pic")
+    assert first == Attachment("naïve.bin", b"\x00\x01")
+    assert second == Attachment("i.gif", b"GIF", "image/gif", "inline", "pic", "a picture", "base64")
     assert (taken.return_path, taken.reply_to) == ("bounces@example.com", ("r@example.com",))
     assert taken.options.tags == (("n", "v"),)
 

@@ -14,7 +14,7 @@ from mailstead.aws.operations.services import SES, SESV2, Handlers, Params, Requ
 from mailstead.base.errors import Invalid
 from mailstead.outbound.composition import MAX_RECIPIENTS, Options, Simple
 from mailstead.outbound.submission import Submission
-from mailstead.proto.mime import Attachment
+from mailstead.proto.mime_part import Attachment
 from mailstead.ses import message_tags
 
 HANDLED = frozenset({(SES, "SendEmail"), (SES, "SendRawEmail"), (SESV2, "SendEmail")})
@@ -25,6 +25,8 @@ NOT_OFFERED = {
     "ListManagementOptions": "List management is not offered yet.",
 }
 """Members of v2 SendEmail that would seem to work and have no effect."""
+
+TRANSFER_ENCODING = {"BASE64": "base64", "QUOTED_PRINTABLE": "quoted-printable", "SEVEN_BIT": "7bit"}
 
 # Names that are ours to write, or that the other members of the call give (SES: sending §4).
 _RESERVED = (
@@ -214,11 +216,11 @@ def _attachment(given: Params) -> Attachment:
     return Attachment(
         filename=_line("FileName", given["FileName"]) or "",
         content=given["RawContent"],
-        content_type=_line("ContentType", given.get("ContentType")) or "",
+        content_type=_line("ContentType", given.get("ContentType")),
         disposition=given.get("ContentDisposition", "ATTACHMENT").lower(),
-        content_id=_line("ContentId", given.get("ContentId")) or "",
-        description=_line("ContentDescription", given.get("ContentDescription")) or "",
-        encoding=given.get("ContentTransferEncoding", "BASE64"),
+        content_id=_line("ContentId", given.get("ContentId")),
+        description=_line("ContentDescription", given.get("ContentDescription")),
+        transfer_encoding=TRANSFER_ENCODING.get(given.get("ContentTransferEncoding", "")),
     )
 
 
