@@ -71,6 +71,11 @@ def test_japanese(charset: str, times: int) -> None:
     assert all(len(line) <= 76 for line in content.partition(b"\r\n\r\n")[0].split(b"\r\n"))
 
 
+@pytest.mark.parametrize("text", ["x" * 2000, "a: " * 700 + "b", "w" * 80 + "  " + "v" * 80, "한 " * 700 + "x"])
+def test_long_subjects_are_folded(text: str) -> None:
+    assert judged(build(subject=(text, None)))["Subject"] == text
+
+
 def test_iso_2022_jp_travels_as_7bit() -> None:
     assert b"Content-Transfer-Encoding: 7bit" in build(text=("日本語", "ISO-2022-JP"))
 
@@ -87,7 +92,10 @@ def test_text_beyond_its_charset_is_refused(text: str, charset: str) -> None:
     "given",
     [
         {"subject": ("a\r\nBcc: x@y", None)},
-        {"subject": ("한\nBcc: x@y", "EUC-JP")},
+        {"subject": ("한\nBcc: x@y", None)},
+        {"subject": ("한\x00", "EUC-KR")},
+        {"headers": [("X-A", "한\rb")]},
+        {"attachments": [Attachment("한\n.txt", b"")]},
         {"to": ["a@b\r\nBcc: x@y"]},
         {"to": ["A\n <a@b>"]},
         {"cc": ["nobody"]},
@@ -96,7 +104,7 @@ def test_text_beyond_its_charset_is_refused(text: str, charset: str) -> None:
         {"headers": [("X-A\r\nBcc", "b")]},
         {"headers": [("X A", "b")]},
         {"headers": [("Bcc", "x@y")]},
-        {"headers": [("X-A", "b" * 1000)]},
+        {"headers": [("X" * 127, "b")]},
         {"attachments": [Attachment("a\r\nb.txt", b"")]},
         {"attachments": [Attachment("a", b"", content_type="text/plain\r\nX: y")]},
         {"attachments": [Attachment("a", b"", content_type="multipart/mixed")]},

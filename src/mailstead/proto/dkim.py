@@ -4,7 +4,7 @@ SES signs twice, first for the identity's domain, then for the provider's (SES: 
 body hash.  ``relaxed`` header, ``simple`` body, nothing oversigned.
 
 Careful: the content must be as it will leave, CRLF everywhere; whoever changes a byte later breaks the signature.
-Not done here: checking signatures of others (``dkim_verify``).
+Not done: checking the signatures of others.
 """
 
 from __future__ import annotations

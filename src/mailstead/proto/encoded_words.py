@@ -93,13 +93,13 @@ def encode(text: str, charset: str = "UTF-8", *, width: int = MAX_WORD) -> list[
         raise LookupError(charset)
     data = text.encode(codec)
     stateful = codec.startswith(("iso2022", "hz", "utf-7", "utf-16", "utf-32"))
-    word = _b_word if stateful or sum(map(data.count, _ASCII_LETTERS)) * 2 < len(data) else _q_word
+    word = _b_word if stateful or len(data.translate(None, _ASCII)) * 2 > len(data) else _q_word
     return [
         word(piece.encode(codec), charset) for piece in _cut(text, codec, width - len(charset) - 7, word is _b_word)
     ]
 
 
-_ASCII_LETTERS = [bytes((code,)) for code in range(0x20, 0x7F)]
+_ASCII = bytes(range(0x20, 0x7F))
 
 
 def _cut(text: str, codec: str, room: int, is_b: bool) -> list[str]:

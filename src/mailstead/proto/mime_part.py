@@ -12,12 +12,14 @@ from mailstead.base.errors import Invalid
 from mailstead.proto import charsets, encoded_words, parameters
 
 MAX_LINE = 998  # RFC 5322 §2.1.1
+MAX_WORD = 900  # leaves room for the name of the field
 MAX_FILE_NAME = 255
 WIDTH = 76  # RFC 2045 §6.7 (5), §6.8
 
 _LONG = re.compile(rb"[^\n]{999}")  # with its CR
 _NOT_7BIT = re.compile(rb"[\x00\x80-\xff]")
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(?:;[ \t!-~]*)?")
+_BROKEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CONTENT_ID = re.compile(r"[!-;=?-~]{1,500}")
 
 _TABLE = """txt=text/plain csv=text/csv html=text/html htm=text/html ics=text/calendar md=text/markdown xml=text/xml
@@ -60,10 +62,14 @@ def boundary(seed: str, now: int, parts: Sequence[bytes]) -> str:
 def words(text: str, charset: str | None = None) -> str:
     """Text of a header: ASCII as it is, else encoded words of this charset (UTF-8 if none), to be folded at blanks.
 
+    ASCII that no fold could bring under the line limit becomes encoded words too.
+
     Raises:
-        Invalid: unknown charset, or one that cannot write the text.
+        Invalid: unknown charset, one that cannot write the text, or a line break or control character.
     """
-    if text.isascii():
+    if _BROKEN.search(text):
+        raise Invalid("A header contains a line break or control character")
+    if text.isascii() and (len(text) < MAX_WORD or max(map(len, text.split(" "))) < MAX_WORD):
         return text
     try:
         return " ".join(encoded_words.encode(text, charset or "UTF-8", width=WIDTH - 16))
@@ -195,9 +201,6 @@ def _encode_file(attachment: Attachment, kind: str) -> tuple[str, bytes]:
     return "base64", base64_lines(data)
 
 
-_BROKEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-
-
 def fold(name: str, value: str) -> str:
     """One header field of ASCII with its line end, folded at blanks to 76 where it can be.
 
@@ -214,9 +217,12 @@ def fold(name: str, value: str) -> str:
 
 def _folded(line: str) -> str:
     lines: list[str] = []
-    current, *rest = re.split(r"(?<=[^ ]) (?=[^ ])", line)
+    name, *rest = re.split(r"(?<=[^ ]) (?=[^ ])", line)
+    current = name
     for word in rest:
-        if len(current) + len(word) < WIDTH or current.endswith(":"):
+        if (
+            len(current) + len(word) < WIDTH or current is name
+        ):  # RFC 5322 §4.2: no line of blanks, so none without text
             current += " " + word
         else:
             lines.append(current)

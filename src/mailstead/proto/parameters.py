@@ -59,7 +59,7 @@ def _joined(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
     for name, value in found:
         part = _SECTION.fullmatch(name)
         if part is None or (part[2] is None and part[3] is None):
-            plain.append((name, encoded_words.decode(value)))
+            plain.append((name, value if name == "boundary" else encoded_words.decode(value)))
         else:
             sections.setdefault(part[1], []).append((int(part[2] or 0), part[3] is not None, value))
     return plain + [(name, _extended(parts)) for name, parts in sections.items()]
