@@ -218,12 +218,12 @@ class PostgresDatabase:
                 await self._measure(connection)
             yield connection
         except Exception as error:
-            if connection.is_closed() and not isinstance(error, Unreachable):
+            if _gone(connection) and not isinstance(error, Unreachable):
                 raise _Again(f"The database cannot be used now: {error}") from error
             raise
         except BaseException:
             # Cut off in the middle of something: the server rolls back what it does not hear the end of.
-            connection.terminate()
+            _cut(connection)
             raise
         finally:
             with contextlib.suppress(Exception):  # a broken one is thrown away
@@ -270,12 +270,12 @@ class PostgresDatabase:
             raise RuntimeError("the body of a transaction went on after a statement had failed")
 
     async def _roll_back(self, connection: Any) -> None:
-        if connection.is_closed():
+        if _gone(connection):
             return
         try:
             await connection.execute("ROLLBACK", timeout=CONNECT_SECONDS)
         except Exception:
-            connection.terminate()
+            _cut(connection)
 
     async def _reading(self, pool: Any, body: Callable[[Transaction], Awaitable[T]]) -> T:
         """A body that only reads: once more when its connection turns out to be dead."""
@@ -290,6 +290,20 @@ class PostgresDatabase:
                 if last:
                     raise
         raise AssertionError("not reached")
+
+
+def _gone(connection: Any) -> bool:
+    """Is it lost? The pool takes a lost one away from us, after which it answers no question at all."""
+    try:
+        return bool(connection.is_closed())
+    except Exception:
+        return True
+
+
+def _cut(connection: Any) -> None:
+    """Drop a connection at once."""
+    with contextlib.suppress(Exception):  # it is gone already
+        connection.terminate()
 
 
 async def _plain_types(connection: Any) -> None:
