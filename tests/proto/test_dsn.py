@@ -10,22 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailstead.proto.dsn import RecipientReport, clean, typed_address, write_dsn
+from mailstead.proto import dsn
+from mailstead.proto.dsn import Recipient, clean, typed_address
 from mailstead.proto.message import Message
 from mailstead.proto.mime_structure import check_structure
 
-NOW = 1_693_000_415_859
+NOW = "Fri, 25 Aug 2023 21:53:35 +0000"
 ORIGINAL = b"From: a@b.example\r\nSubject: x\r\n\r\n" + b"body\r\n" * 10
 
 
-def write(*reports: RecipientReport, original: bytes = ORIGINAL, **more: object) -> bytes:
-    return write_dsn(
-        reports,
+def write(*reports: Recipient, original: bytes = ORIGINAL, **more: object) -> bytes:
+    return dsn.write(
+        recipients=reports,
         sender="MAILER-DAEMON@mailstead.invalid",
         to=str(more.pop("to", "a@b.example")),
         reporting_mta="mail.example",
         message_id="1@mailstead.invalid",
-        now=NOW,
+        date=NOW,
         original=original,
         **more,  # type: ignore[arg-type]
     )
@@ -45,11 +46,11 @@ def judged(content: bytes) -> tuple[Judged, list[Judged]]:
 
 
 def test_a_bounce_like_that_of_ses() -> None:
-    report = RecipientReport(
+    report = Recipient(
         "x@c.example", "5.1.1", diagnostic="550 5.1.1 user unknown", remote_mta="mx.c.example", last_attempt=NOW
     )
-    other = RecipientReport("y@d.example", "4.4.1", action="delayed", original_recipient="Y@d.example", retry_until=NOW)
-    message, blocks = judged(write(report, other, arrival=NOW - 1000, envelope_id="env"))
+    other = Recipient("y@d.example", "4.4.1", action="delayed", original_recipient="Y@d.example", retry_until=NOW)
+    message, blocks = judged(write(report, other, arrival_date="Fri, 25 Aug 2023 21:53:34 +0000", envelope_id="env"))
     assert message["From"] == "MAILER-DAEMON@mailstead.invalid"
     assert message["To"] == "a@b.example"
     assert message["Subject"] == "Delivery Status Notification (Failure)"
@@ -74,7 +75,7 @@ def test_a_bounce_like_that_of_ses() -> None:
 
 
 def test_the_original_comes_back_whole_or_its_header() -> None:
-    report = RecipientReport("x@c.example", "5.1.1")
+    report = Recipient("x@c.example", "5.1.1")
     for original in (ORIGINAL, ORIGINAL.replace(b"body", b"\xff\x80dy")):
         content = write(report, original=original)
         assert original in content
@@ -88,14 +89,14 @@ def test_the_original_comes_back_whole_or_its_header() -> None:
 
 
 def test_a_delay_says_so() -> None:
-    message, _ = judged(write(RecipientReport("x@c", "4.4.1", action="delayed")))
+    message, _ = judged(write(Recipient("x@c", "4.4.1", action="delayed")))
     assert message["Subject"] == "Delivery Status Notification (Delay)"
 
 
 def test_addresses_beyond_ascii() -> None:
     # RFC 6533 §3: utf-8-addr-xtext in a report of 7 bits.
     assert typed_address("한@b.example") == "utf-8; \\x{D55C}@b.example"
-    content = write(RecipientReport("한+x@b.example", "5.1.1"), to="한@b.example")
+    content = write(Recipient("한+x@b.example", "5.1.1"), to="한@b.example")
     _, blocks = judged(content)
     assert blocks[1]["Final-Recipient"] == "utf-8; \\x{D55C}\\x{2B}x@b.example"
 
@@ -106,8 +107,13 @@ HOSTILE = st.text(st.sampled_from(list("\r\n\0\x85\u2028 :-=a한\ud800\t")), max
 @given(HOSTILE, HOSTILE, HOSTILE)
 @settings(max_examples=200, deadline=None)
 def test_strangers_can_not_add_a_line(text: str, host: str, address: str) -> None:
-    report = RecipientReport(
-        address, text, diagnostic=text + "\r\n\r\nBcc: x@y", remote_mta=host, original_recipient=address, last_attempt=0
+    report = Recipient(
+        address,
+        text,
+        diagnostic=text + "\r\n\r\nBcc: x@y",
+        remote_mta=host,
+        original_recipient=address,
+        last_attempt=text,
     )
     content = write(report, envelope_id=host)
     message, blocks = judged(content)

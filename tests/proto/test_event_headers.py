@@ -17,8 +17,7 @@ def test_api_mail_as_in_the_recorded_event() -> None:
         subject=("Message sent from Amazon SES", None),
         text=("t", None),
         html=("h", None),
-        boundary_seed="x",
-        now=1516840721503,
+        boundary_seed=1516840721503,
     )
     message = Message.parse(content)
     headers, truncated = header_list(message)

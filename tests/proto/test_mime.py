@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from mailstead.base.errors import Invalid
 from mailstead.proto.message import Message
-from mailstead.proto.mime import Attachment, build_simple
+from mailstead.proto.mime import Attachment, build_simple, text_parts
 from mailstead.proto.mime_structure import attachment_names
 
 
 def build(**given: object) -> bytes:
-    arguments = {"to": ["b@c.example"], "boundary_seed": "seed", "now": 1693000415859} | given
+    arguments = {"to": ["b@c.example"], "boundary_seed": 1693000415859} | given
     return build_simple("Name <a@b.example>", **arguments)  # type: ignore[arg-type]
 
 
@@ -176,3 +176,12 @@ def test_any_text_and_any_file(text: str, data: bytes, encoding: str | None) -> 
     wanted = text.replace("\r\n", "\n").replace("\r", "\n")
     assert [leaf.get_payload(decode=True).decode().replace("\r\n", "\n") for leaf in leaves[:2]] == [wanted] * 2
     assert leaves[2].get_payload(decode=True) == data
+
+
+@pytest.mark.parametrize("charset", ["UTF-8", "EUC-KR", "ISO-2022-KR", None])
+def test_texts_are_read_back(charset: str | None) -> None:
+    file = Attachment("a.txt", b"file", "text/plain")
+    content = build(text=("한국 abc", charset), html=("<p>한국" + " x" * 600, charset), attachments=[file])
+    assert text_parts(Message.parse(content)) == ("한국 abc", "<p>한국" + " x" * 600)
+    assert text_parts(Message.parse(build(html=("h", None)))) == (None, "h")
+    assert text_parts(Message.parse(b"\r\nplain")) == ("plain", None)

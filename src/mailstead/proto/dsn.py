@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from mailstead.base.errors import Invalid
 from mailstead.proto.addresses import format_mailbox
-from mailstead.proto.dates import header_date
 from mailstead.proto.message import MalformedMessage, Message
 from mailstead.proto.mime_part import boundary, fold, is_7bit
 
@@ -32,20 +31,20 @@ _SENTENCES = {
 
 
 @dataclass(frozen=True, slots=True)
-class RecipientReport:
-    """What became of the message for one recipient. Times are milliseconds since 1970."""
+class Recipient:
+    """What became of the message for one recipient.  Dates are texts (RFC 5322 §3.3)."""
 
-    recipient: str
+    address: str
     status: str
     """Enhanced code: ``5.1.1``."""
     action: str = "failed"
     """``failed``, ``delayed``, ``delivered``, ``relayed``, ``expanded`` (RFC 3464 §2.3.3)."""
     diagnostic: str = ""
-    """The reply: ``550 5.1.1 user unknown``; several lines are joined."""
+    """The reply, with or without its type: ``smtp; 550 5.1.1 user unknown``; several lines are joined."""
     remote_mta: str = ""
     original_recipient: str = ""
-    last_attempt: int | None = None
-    retry_until: int | None = None
+    last_attempt: str = ""
+    retry_until: str = ""
 
 
 def clean(text: str) -> str:
@@ -63,16 +62,17 @@ def typed_address(address: str) -> str:
     return f"utf-8; {written[:MAX_DIAGNOSTIC]}"
 
 
-def write_dsn(
-    recipients: Sequence[RecipientReport],
+def write(
     *,
+    recipients: Sequence[Recipient],
     sender: str,
     to: str,
     reporting_mta: str,
     message_id: str,
-    now: int,
+    date: str,
     original: bytes,
-    arrival: int | None = None,
+    arrival_date: str = "",
+    subject: str = "",
     envelope_id: str = "",
     original_limit: int = 1 << 20,
 ) -> bytes:
@@ -84,36 +84,38 @@ def write_dsn(
         to: the reverse-path of the message.
         reporting_mta: our host name.
         message_id: for the report, without angle brackets.
-        now: when it is written, milliseconds since 1970.
+        date: when it is written (RFC 5322 §3.3).
         original: the message that is reported on.
-        arrival: when that came, milliseconds since 1970.
+        arrival_date: when that came.
+        subject: by default SES's, ``Delivery Status Notification (Failure)``.
         envelope_id: ``ENVID`` of the sender (RFC 3461 §4.4).
         original_limit: octets up to which the original comes back whole; else its header only.
     """
     parts = [
         _explanation(recipients),
-        _status_part(recipients, reporting_mta, arrival, envelope_id),
+        _status_part(recipients, reporting_mta, arrival_date, envelope_id),
         _original_part(original, original_limit),
     ]
-    mark = boundary(message_id, now, parts)
-    pieces = [_head(_title(recipients), sender, to, message_id, now).encode(), _type(mark)]
+    mark = boundary(message_id, 0, parts)
+    pieces = [_head(subject or _title(recipients), sender, to, message_id, date).encode(), _type(mark)]
     for part in parts:
         pieces += [b"--", mark.encode(), b"\r\n", part, b"\r\n"]
     pieces += [b"--", mark.encode(), b"--\r\n"]
     return b"".join(pieces)
 
 
-def _title(recipients: Sequence[RecipientReport]) -> str:
-    return next((_TITLES[report.action] for report in recipients if report.action in _TITLES), "Success")
+def _title(recipients: Sequence[Recipient]) -> str:
+    title = next((_TITLES[report.action] for report in recipients if report.action in _TITLES), "Success")
+    return f"Delivery Status Notification ({title})"
 
 
-def _head(title: str, sender: str, to: str, message_id: str, now: int) -> str:
+def _head(subject: str, sender: str, to: str, message_id: str, date: str) -> str:
     return "".join(
         [
             fold("From", clean(sender)),
             fold("To", _mailbox(to)),
-            fold("Subject", f"Delivery Status Notification ({title})"),
-            fold("Date", header_date(now)),
+            fold("Subject", clean(subject)),
+            fold("Date", clean(date)),
             fold("Message-ID", f"<{clean(message_id)}>"),
             "Auto-Submitted: auto-replied\r\n",  # RFC 3834 §5
         ]
@@ -132,56 +134,59 @@ def _mailbox(address: str) -> str:
         return _CONTROLS.sub(" ", address[:MAX_DIAGNOSTIC]).strip()
 
 
-def _explanation(recipients: Sequence[RecipientReport]) -> bytes:
+def _explanation(recipients: Sequence[Recipient]) -> bytes:
     lines = ["Content-Type: text/plain; charset=UTF-8", "Content-Transfer-Encoding: 7bit", ""]
     for report in recipients:
         lines.append(f"{_SENTENCES.get(report.action, 'This is a report about')}:")
-        lines.append(f"    {clean(report.recipient)}")
+        lines.append(f"    {clean(report.address)}")
         if report.remote_mta:
             lines.append(f"    Server: {clean(report.remote_mta)}")
         if report.diagnostic:
             lines.append(f"    Reason: {clean(report.diagnostic)}")
-        if report.retry_until is not None:
-            lines.append(f"    We give up at: {header_date(report.retry_until)}")
+        if report.retry_until:
+            lines.append(f"    We give up at: {clean(report.retry_until)}")
         lines.append("")
     return "\r\n".join(lines).encode()
 
 
-def _status_part(
-    recipients: Sequence[RecipientReport], reporting_mta: str, arrival: int | None, envelope_id: str
-) -> bytes:
+def _status_part(recipients: Sequence[Recipient], reporting_mta: str, arrival_date: str, envelope_id: str) -> bytes:
     fields = ["Content-Type: message/delivery-status\r\n\r\n"]
     if envelope_id:
         fields.append(fold("Original-Envelope-Id", clean(envelope_id)))
     fields.append(fold("Reporting-MTA", f"dns; {clean(reporting_mta)}"))
-    if arrival is not None:
-        fields.append(fold("Arrival-Date", header_date(arrival)))
+    if arrival_date:
+        fields.append(fold("Arrival-Date", clean(arrival_date)))
     for report in recipients:
         fields.append("\r\n")
         fields += _recipient_fields(report)
     return "".join(fields).encode()
 
 
-def _recipient_fields(report: RecipientReport) -> list[str]:
+def _recipient_fields(report: Recipient) -> list[str]:
     """RFC 3464 §2.3, in the order SES writes them."""
     fields: list[str] = []
     if report.original_recipient:
         fields.append(fold("Original-Recipient", typed_address(report.original_recipient)))
     fields.append(fold("Action", report.action if report.action in _SENTENCES else "failed"))
-    fields.append(fold("Final-Recipient", typed_address(report.recipient)))
+    fields.append(fold("Final-Recipient", typed_address(report.address)))
     if report.diagnostic:
-        fields.append(fold("Diagnostic-Code", f"smtp; {clean(report.diagnostic)}"))
+        fields.append(fold("Diagnostic-Code", _diagnostic(report.diagnostic)))
     fields.append(fold("Status", _status(report)))
     if report.remote_mta:
         fields.append(fold("Remote-MTA", f"dns; {clean(report.remote_mta)}"))
-    if report.last_attempt is not None:
-        fields.append(fold("Last-Attempt-Date", header_date(report.last_attempt)))
-    if report.retry_until is not None:
-        fields.append(fold("Will-Retry-Until", header_date(report.retry_until)))
+    if report.last_attempt:
+        fields.append(fold("Last-Attempt-Date", clean(report.last_attempt)))
+    if report.retry_until:
+        fields.append(fold("Will-Retry-Until", clean(report.retry_until)))
     return fields
 
 
-def _status(report: RecipientReport) -> str:
+def _diagnostic(text: str) -> str:
+    cleaned = clean(text)
+    return cleaned if cleaned.startswith(("smtp;", "x-")) else f"smtp; {cleaned}"
+
+
+def _status(report: Recipient) -> str:
     if _STATUS.fullmatch(report.status):
         return report.status
     return {"failed": "5.0.0", "delayed": "4.0.0"}.get(report.action, "2.0.0")

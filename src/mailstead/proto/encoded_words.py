@@ -22,19 +22,19 @@ def _q_bytes(text: str) -> bytes:
     return _HEX.sub(lambda found: bytes((int(found[1], 16),)), raw)
 
 
-def _b_bytes(text: str) -> bytes:
-    """Base64 as sent in real life: without padding, with stray characters."""
-    clean = re.sub(r"[^A-Za-z0-9+/]", "", text)
+def decode_base64(text: bytes) -> bytes:
+    """Base64 as sent in real life, without padding, with stray characters; never fails."""
+    clean = re.sub(rb"[^A-Za-z0-9+/]++", b"", text)
     if len(clean) % 4 == 1:  # no byte fits into six bits
         clean = clean[:-1]
     try:
-        return base64.b64decode(clean + "=" * (-len(clean) % 4))
+        return base64.b64decode(clean + b"=" * (-len(clean) % 4))
     except binascii.Error:
         return b""
 
 
 def _bytes_of(word: re.Match[str]) -> bytes:
-    return _b_bytes(word[3]) if word[2] in "Bb" else _q_bytes(word[3])
+    return decode_base64(word[3].encode("ascii", "ignore")) if word[2] in "Bb" else _q_bytes(word[3])
 
 
 def decode(text: str) -> str:

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from mailstead.base.errors import Invalid
 from mailstead.proto.addresses import format_mailbox, parse_one
 from mailstead.proto.mime_part import Attachment, attachment_part, boundary, fold, text_part, words
+from mailstead.proto.mime_structure import check_attachments, check_structure, duplicate_header, text_parts
+
+__all__ = ["Attachment", "build_simple", "check_attachments", "check_structure", "duplicate_header", "text_parts"]
 
 Text = tuple[str, str | None]
 """A text and its charset; no charset is UTF-8."""
@@ -35,8 +38,7 @@ def build_simple(
     html: Text | None = None,
     headers: Sequence[tuple[str, str]] = (),
     attachments: Sequence[Attachment] = (),
-    boundary_seed: str,
-    now: int = 0,
+    boundary_seed: int,
 ) -> bytes:
     """The message, CRLF everywhere, lines of at most 998.
 
@@ -47,8 +49,7 @@ def build_simple(
         html: the HTML and its charset.
         headers: further fields, behind the others.
         attachments: files.
-        boundary_seed: something that differs for every message and cannot be guessed, its MessageId.
-        now: milliseconds since 1970, shown in boundaries as SES does.
+        boundary_seed: milliseconds since 1970, shown in boundaries as SES does.
 
     Raises:
         Invalid: an address in SES's words; a line break in a value; a charset that cannot write its text.
@@ -59,7 +60,7 @@ def build_simple(
             head.append(fold(name, _addresses(boxes)))
     head.append(fold("Subject", words(*subject)))
     head.append("MIME-Version: 1.0\r\n")
-    body = _Builder(boundary_seed, now).content(text, html, attachments)
+    body = _Builder(boundary_seed).content(text, html, attachments)
     kind, _, rest = body.partition(b"\r\n\r\n")
     extra = "".join([_custom(name, value) for name, value in headers])
     return b"".join(["".join(head).encode(), kind, b"\r\n", extra.encode(), b"\r\n", rest])
@@ -85,9 +86,8 @@ def _custom(name: str, value: str) -> str:
 class _Builder:
     """Puts parts into multiparts; each boundary is checked against what it separates."""
 
-    def __init__(self, seed: str, now: int) -> None:
+    def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._now = now
         self._count = 0
 
     def content(self, text: Text | None, html: Text | None, attachments: Sequence[Attachment]) -> bytes:
@@ -110,7 +110,7 @@ class _Builder:
 
     def _multipart(self, kind: str, parts: list[bytes], more: str = "") -> bytes:
         self._count += 1
-        mark = boundary(f"{self._seed}/{self._count}", self._now, parts)
+        mark = boundary(f"{self._seed}/{self._count}", self._seed, parts)
         # Two blanks before "boundary", as SES shows it, are its fold.
         head = f'Content-Type: multipart/{kind}; \r\n boundary="{mark}"{more}\r\n\r\n'.encode()
         line = b"--" + mark.encode()

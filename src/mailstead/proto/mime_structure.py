@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import binascii
 import re
 from dataclasses import dataclass
 
 from mailstead.base.errors import Invalid
-from mailstead.proto import parameters
+from mailstead.proto import charsets, encoded_words, parameters
 from mailstead.proto.charsets import decode_raw
 from mailstead.proto.message import Field, Message, scan, unfold
 
@@ -135,6 +136,39 @@ def _before_line_end(content: bytes, start: int, at: int) -> int:
     if content.endswith(b"\r\n", start, at):
         return at - 2
     return max(start, at - 1)
+
+
+def _payload(content: bytes, part: Part) -> bytes:
+    body = content[part.body : part.end]
+    encoding = b""
+    for field in part.fields:
+        if field.lname == b"content-transfer-encoding":
+            encoding = unfold(content[field.value : field.end]).lower()
+            break
+    if encoding == b"base64":
+        return encoded_words.decode_base64(body)
+    return binascii.a2b_qp(body) if encoding == b"quoted-printable" else body
+
+
+def _is_file(content: bytes, part: Part) -> bool:
+    for field in part.fields:
+        if field.lname == b"content-disposition":
+            return unfold(content[field.value : field.end]).lower().startswith(b"attachment")
+    return False
+
+
+def text_parts(message: Message) -> tuple[str | None, str | None]:
+    """The first plain text and the first HTML of a message, decoded, with the line ends of the message.
+
+    Raises:
+        Invalid: as ``walk``.
+    """
+    found: dict[str, str] = {}
+    for part in walk(message):
+        if part.kind in ("text/plain", "text/html") and part.kind not in found and not _is_file(message.content, part):
+            charset = parameters.get(part.parameters, "charset") or "utf-8"
+            found[part.kind] = charsets.decode(_payload(message.content, part), charset)
+    return found.get("text/plain"), found.get("text/html")
 
 
 def check_structure(message: Message) -> None:
