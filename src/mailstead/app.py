@@ -55,7 +55,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     clock = SystemClock()
-    db = _database(settings, clock)
+    db = await _database(settings, clock)
     try:
         await migrate(db)
         blobs = _blobs(settings, db)
@@ -75,13 +75,13 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         await db.close()
 
 
-def _database(settings: Settings, clock: Clock) -> Database:
+async def _database(settings: Settings, clock: Clock) -> Database:
     kind, _, place = settings.storage.database.partition(":")
     if kind == "sqlite":
         return SqliteDatabase(place, clock)
     from mailstead.store.postgres import PostgresDatabase  # noqa: PLC0415 — asyncpg is an extra
 
-    return PostgresDatabase(settings.storage.database, clock)
+    return await PostgresDatabase.open(settings.storage.database, clock)
 
 
 def _blobs(settings: Settings, db: Database) -> FileBlobs:
@@ -150,6 +150,11 @@ class House:
         """Does this process play the role?"""
         return role in self.settings.roles
 
+    async def register(self) -> None:
+        """Say that this process works here."""
+        worker, host, pid = self.runtime.worker, socket.gethostname(), os.getpid()
+        await self.runtime.db.run(lambda tx: work.register(tx, worker, host, pid))
+
     def run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run a part as a task; health looks at it."""
         self.tasks[name] = asyncio.create_task(work, name=name)
@@ -161,9 +166,9 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with open_runtime(settings) as runtime:
-        await _take_over(runtime)
-        await first_start.prepare(runtime, settings)
         house = House(runtime, settings)
+        await _take_over(house)
+        await first_start.prepare(runtime, settings)
         from mailstead import parts  # noqa: PLC0415 — after the checks: it loads every part
 
         try:
@@ -174,12 +179,12 @@ async def _serve(settings: Settings) -> None:
             await _stop(house)
 
 
-async def _take_over(runtime: Runtime) -> None:
+async def _take_over(house: House) -> None:
     """Leases of processes that are gone come free: on SQLite all others are."""
-    worker, host, pid = runtime.worker, socket.gethostname(), os.getpid()
+    runtime = house.runtime
+    await house.register()
     if runtime.db.kind == "sqlite":
-        await runtime.db.run(lambda tx: work.release_all_but(tx, worker))
-    await runtime.db.run(lambda tx: work.register(tx, worker, host, pid))
+        await runtime.db.run(lambda tx: work.release_all_but(tx, runtime.worker))
 
 
 def _announce(house: House) -> None:

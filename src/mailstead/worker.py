@@ -122,12 +122,14 @@ class Loop(Generic[T]):
                 await asyncio.wait(late, timeout=1)
 
 
-async def keep_alive(db: Database, worker: str, now: Callable[[], int]) -> None:
+async def keep_alive(db: Database, worker: str, register: Callable[[], Awaitable[None]]) -> None:
     """Beat, and free the leases of processes that stopped beating (on PostgreSQL there may be some)."""
     while True:
         await asyncio.sleep(BEAT)
         try:
-            await db.run(lambda tx: work.beat(tx, worker))
+            if not await db.run(lambda tx: work.beat(tx, worker)):
+                log.warning("this process was taken for dead; its leases were given to others")
+                await register()
             if db.kind != "sqlite":
                 await db.run(lambda tx: work.release_dead(tx, tx.now() - DEAD_AFTER))
         except Unreachable as error:

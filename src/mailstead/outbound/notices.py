@@ -12,6 +12,8 @@ from mailstead.proto.message import Message
 from mailstead.proto.smtp.reply import Reply
 from mailstead.store import spool
 
+ORIGINAL = 64 * 1024
+"""Octets up to which the original is returned whole; of a longer one the header alone."""
 BOUNCE_SUBJECT = "Delivery Status Notification (Failure)"
 
 
@@ -64,12 +66,13 @@ def bounce(
         date=composition.date(now),
         arrival_date=composition.date(message.created),
         original=original.content,
+        original_limit=ORIGINAL,
         recipients=[
             dsn.Recipient(
                 address=failure.recipient,
                 action="failed",
                 status=outcomes.status_of(failure.reply),
-                diagnostic=outcomes.diagnostic_of(failure.reply),
+                diagnostic=str(failure.reply),
                 remote_mta=failure.host.partition(" ")[0],
                 last_attempt=composition.date(now),
             )

@@ -308,7 +308,8 @@ class Scheduler:
         except DnsError as error:
             return unreached(recipients, Reply(421, error.message, "4.4.0"))
         if route.refusal is not None:
-            return Attempt(dict.fromkeys(recipients, route.refusal))
+            # A definite one is the domain's own answer; "cannot be told now" is nobody's.
+            return Attempt(dict.fromkeys(recipients, route.refusal), reached=not route.refusal.transient)
         signatures = await self._signing.sign(message, original)
         parcel = Parcel(
             message=message.id,

@@ -1,0 +1,331 @@
+"""Parts: what a server is made of, built in order and wired by hand; each starts when all it needs is there."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from mailstead import first_start, health
+from mailstead.aws import operations, test_double
+from mailstead.aws.gateway import Gateway, Known, PlainHandler
+from mailstead.base.clock import SystemClock
+from mailstead.config import Listen
+from mailstead.inbound.agent import LocalAgent
+from mailstead.inbound.processing import Processing
+from mailstead.inbound.reception import Reception
+from mailstead.inbound.recipients import Places
+from mailstead.net import tls
+from mailstead.outbound.agents import Agent
+from mailstead.outbound.capture import CaptureAgent
+from mailstead.outbound.notices import Office
+from mailstead.outbound.routing import Router, RoutingSettings
+from mailstead.outbound.scheduler import Scheduler
+from mailstead.outbound.settlement import Settlement
+from mailstead.outbound.signing import Signing
+from mailstead.outbound.simulator import SimulatorAgent
+from mailstead.outbound.smtp_agent import SmtpAgent, SmtpSettings
+from mailstead.outbound.submission import Submissions, Terms, provider_host
+from mailstead.runtime import Runtime
+from mailstead.servers.http import HttpServer, Place
+from mailstead.servers.mx import MxSettings, Receiving
+from mailstead.servers.smtp import SmtpServer
+from mailstead.servers.submission import SubmissionSettings, Submitting, Trusted
+from mailstead.ses import credentials, quota
+from mailstead.ses.account import NewAccount
+from mailstead.upkeep import retention
+from mailstead.worker import keep_alive
+
+if TYPE_CHECKING:
+    from mailstead.app import House
+
+
+@dataclass(slots=True)
+class Fault:
+    """A part that was told to fail so many times (``/_mailstead/fault``)."""
+
+    left: int = 0
+
+    def fail_next(self, count: int) -> None:
+        """Let the next ``count`` uses fail."""
+        self.left = count
+
+    def due(self) -> bool:
+        """Does this use fail?"""
+        if self.left <= 0:
+            return False
+        self.left -= 1
+        return True
+
+
+@dataclass(slots=True)
+class Faults:
+    """The doors' own faults; storage and DNS have theirs."""
+
+    doors: dict[str, Fault] = field(default_factory=lambda: {"auth": Fault(), "receive": Fault(), "accept": Fault()})
+
+    def due(self, part: str) -> bool:
+        """Does this use of the part fail?"""
+        fault = self.doors.get(part)
+        return fault is not None and fault.due()
+
+
+async def start(house: House) -> None:
+    """Build and start everything this process plays a role in."""
+    settings, runtime = house.settings, house.runtime
+    faults, own = Faults(), set[tuple[str, int]]()
+    context = tls.server_context(*first_start.certificate(runtime, settings, house.hostname))
+    places = _places(house)
+    reception = Reception(runtime, house.hostname)
+    router = _router(house, own)
+    scheduler = await _delivery(house, router, LocalAgent(runtime, reception, places, house.hostname))
+    submissions = _submissions(house, router)
+    house.run("heartbeat", keep_alive(runtime.db, runtime.worker, house.register))
+    await _submission(house, submissions, context, faults)
+    await _mx(house, reception, places, context=context, faults=faults, own=own)
+    await _api(house, submissions, scheduler, context, faults)
+
+
+# -- mail that leaves --------------------------------------------------------------------------------------------------
+
+
+def _provider(house: House) -> str:
+    """The provider's domain if the operator set one, else empty: then nobody signs for it."""
+    return house.settings.provider.domain if house.settings.provider.is_set else ""
+
+
+def _router(house: House, own: set[tuple[str, int]]) -> Router:
+    settings = house.settings
+    routing = RoutingSettings(
+        mode=settings.delivery.mode,
+        provider=settings.provider.domain,
+        hosted=frozenset(hosted.domain for hosted in settings.hosted.domains),
+        smarthost=settings.delivery.smarthost,
+        port=settings.delivery.port,
+        hostname=house.hostname,
+        allow_private_hosts=settings.delivery.allow_private_hosts,
+    )
+    return Router(routing, house.runtime.dns, own, house.runtime.clock)
+
+
+async def _delivery(house: House, router: Router, local: LocalAgent) -> Scheduler:
+    settings, runtime = house.settings, house.runtime
+    signing = Signing(runtime, _provider(house))
+    smtp = SmtpAgent(
+        SmtpSettings(
+            hostname=house.hostname,
+            connections=settings.delivery.connections,
+            connection_messages=settings.delivery.connection_messages,
+            timeout_connect=settings.delivery.timeout_connect,
+            timeout_command=settings.delivery.timeout_command,
+            timeout_final=settings.delivery.timeout_final,
+            ca_file=settings.tls.ca_file,
+        ),
+        runtime.dns,
+        runtime.clock,
+    )
+    agents: dict[str, Agent] = {
+        "smtp": smtp,
+        "local": local,
+        "capture": CaptureAgent(runtime),
+        "simulator": SimulatorAgent(),
+    }
+    retry_for = settings.delivery.retry_for
+    office = Office(house.hostname, settings.provider.domain, retry_for)
+    settlement = Settlement(runtime, office, router, signing.forget)
+    scheduler = Scheduler(runtime, router, agents, signing, settlement, retry_for=retry_for)
+    if house.plays("delivery"):
+        house.run("deliveries", scheduler.run())
+    if house.plays("upkeep"):
+        house.run("upkeep", retention.run(runtime, scheduler))
+
+    async def close(grace: float) -> None:
+        await scheduler.stop(grace)
+        await smtp.close(grace)
+        signing.close()
+
+    house.closing.append(close)
+    return scheduler
+
+
+def _submissions(house: House, router: Router) -> Submissions:
+    settings = house.settings
+    terms = Terms(
+        provider=settings.provider.domain,
+        retry_for=settings.delivery.retry_for,
+        new_account=_new_account(house),
+        keep_submitted=settings.dev.enabled,
+    )
+    return Submissions(house.runtime, router, terms, quota.RateLimiter())
+
+
+def _new_account(house: House) -> NewAccount:
+    """What a first use gets; ``--dev`` makes accounts as they are named."""
+    return replace(house.settings.quota.new_account, make_account=house.settings.dev.enabled)
+
+
+# -- doors -------------------------------------------------------------------------------------------------------------
+
+
+def _addresses(listens: Sequence[Listen]) -> list[tuple[str, int]]:
+    return [(listen.host, listen.port) for listen in listens]
+
+
+async def _begin(house: House, name: str, server: SmtpServer | HttpServer) -> list[str]:
+    """Start a listener, note where it is, and let it be closed before what stands behind it."""
+    at = await server.start()
+    house.endpoints[name] = at[0] if len(at) == 1 else at
+    house.closing.insert(0, server.stop)
+    return at
+
+
+async def _submission(house: House, submissions: Submissions, context: ssl.SSLContext, faults: Faults) -> None:
+    settings = house.settings
+    if not house.plays("submission"):
+        return
+    door = Submitting(
+        house.runtime,
+        submissions.submit,
+        SubmissionSettings(
+            hostname=house.hostname,
+            regions=settings.regions,
+            max_message=settings.limits.message_bytes,
+            idle=settings.limits.submission_idle,
+            connections=settings.limits.submission_connections,
+            connections_per_account=settings.limits.submission_connections_per_account,
+            trusted=tuple(Trusted(trusted.network, trusted.account) for trusted in settings.submission.trusted),
+            sigv2=settings.submission.sigv2_passwords,
+            open_door=settings.dev.account if settings.dev.enabled else "",
+            bare_newline=settings.limits.bare_newline,
+        ),
+        fault=faults.due,
+    ).door(context)
+    for name, listens, implicit in (
+        ("submission", settings.listen.submission, False),
+        ("submissions", settings.listen.submissions, True),
+    ):
+        if listens:
+            await _begin(house, name, SmtpServer(name, _addresses(listens), door, implicit=implicit))
+
+
+def _places(house: House) -> Places:
+    settings = house.settings
+    domain = settings.provider.domain
+    return Places(
+        hosted={hosted.domain: hosted.account or first_start.FIRST_ACCOUNT for hosted in settings.hosted.domains},
+        return_hosts=frozenset(provider_host(region, domain) for region in settings.regions),
+        own=frozenset({house.hostname}),
+        account=first_start.FIRST_ACCOUNT,
+        region=settings.regions[0],
+    )
+
+
+async def _mx(
+    house: House,
+    reception: Reception,
+    places: Places,
+    *,
+    context: ssl.SSLContext,
+    faults: Faults,
+    own: set[tuple[str, int]],
+) -> None:
+    settings, runtime = house.settings, house.runtime
+    if not house.plays("mx"):
+        return
+    processing = Processing(runtime)
+    house.run("arrivals", processing.run())
+    house.closing.append(processing.stop)
+    door = Receiving(
+        runtime,
+        reception,
+        places,
+        MxSettings(
+            hostname=house.hostname,
+            max_message=settings.limits.receive_bytes,
+            idle=settings.limits.mx_idle,
+            connections=settings.limits.mx_connections,
+            bare_newline=settings.limits.bare_newline,
+        ),
+        fault=faults.due,
+    ).door(context)
+    if settings.listen.mx:
+        at = await _begin(house, "mx", SmtpServer("mx", _addresses(settings.listen.mx), door))
+        own.update(_own(at))
+
+
+def _own(at: Sequence[str]) -> list[tuple[str, int]]:
+    """Where we listen, as the router knows loops by."""
+    found = []
+    for text in at:
+        host, _, port = text.rpartition(":")
+        address = ip_address(host.strip("[]"))
+        found.append((str(address), int(port)))
+    return found
+
+
+async def _api(
+    house: House, submissions: Submissions, scheduler: Scheduler, context: ssl.SSLContext, faults: Faults
+) -> None:
+    settings, runtime = house.settings, house.runtime
+    if not house.plays("api") or not settings.listen.api:
+        return
+    services = operations.Services(
+        runtime=runtime,
+        door=submissions,
+        new_account=_new_account(house),
+        provider=settings.provider.domain,
+        auto_verify=settings.verification == "auto",
+        v1_message_bytes=settings.limits.message_bytes,
+        v2_message_bytes=settings.limits.v2_message_bytes,
+    )
+
+    async def caller_for(access_key: str, region: str) -> Known | None:
+        found = await runtime.db.read(lambda tx: credentials.find(tx, access_key))
+        if found is None or not found.active:
+            return None
+        return Known(credentials.caller(found, region), credentials.secret(runtime.vault, found))
+
+    gateway = Gateway(
+        operations.build(services),
+        caller_for,
+        clock=runtime.clock,
+        regions=settings.regions,
+        open_door=settings.dev.enabled,
+        dev_account=settings.dev.account,
+        routes={("GET", "/_mailstead/health"): health.route(house)} | _test_double(house, scheduler, faults),
+    )
+    places = [Place((listen.host, listen.port), listen.tls) for listen in settings.listen.api]
+    await _begin(house, "api", HttpServer("api", gateway, places, tls=context))
+
+
+def _test_double(house: House, scheduler: Scheduler, faults: Faults) -> dict[tuple[str, str], PlainHandler]:
+    settings, runtime = house.settings, house.runtime
+    if not settings.dev.enabled:
+        return {}
+    assert isinstance(runtime.clock, SystemClock)
+
+    def moved() -> None:
+        scheduler.loop.wake()
+
+    async def reset() -> None:
+        await asyncio.sleep(0)
+
+    parts: dict[str, test_double.Failing] = {**faults.doors, **_storage_faults(runtime)}
+    stage = test_double.Stage(
+        runtime=runtime,
+        clock=runtime.clock,
+        faults=parts,
+        account=settings.dev.account,
+        region=settings.regions[0],
+        moved=moved,
+        reset=reset,
+    )
+    return test_double.routes(stage)
+
+
+def _storage_faults(runtime: Runtime) -> dict[str, test_double.Failing]:
+    named = {"database": runtime.db, "blobs": runtime.blobs, "dns": runtime.dns}
+    return {name: part for name, part in named.items() if isinstance(part, test_double.Failing)}
