@@ -106,7 +106,7 @@ def in_runtime(settings: Settings, work: Callable[[Runtime], Awaitable[T]], *, n
     import asyncio
 
     from mailstead.app import open_runtime
-    from mailstead.first_start import prepare
+    from mailstead.app.first_start import prepare
 
     place = settings.storage.database.removeprefix("sqlite:")
     if not new and place != settings.storage.database and not Path(place).exists():

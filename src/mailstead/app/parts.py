@@ -7,10 +7,10 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
-from mailstead import first_start, health
-from mailstead.aws import operations, test_double
+from mailstead.app import first_start, health
+from mailstead.app.house import House
+from mailstead.aws import dev, operations
 from mailstead.aws.gateway import Gateway, Known, PlainHandler
 from mailstead.base.clock import SystemClock
 from mailstead.config import Listen
@@ -38,9 +38,6 @@ from mailstead.ses import credentials, quota
 from mailstead.ses.account import NewAccount
 from mailstead.upkeep import retention
 from mailstead.worker import keep_alive
-
-if TYPE_CHECKING:
-    from mailstead.app import House
 
 
 @dataclass(slots=True)
@@ -313,8 +310,8 @@ def _test_double(house: House, scheduler: Scheduler, faults: Faults) -> dict[tup
     async def reset() -> None:
         await asyncio.sleep(0)
 
-    parts: dict[str, test_double.Failing] = {**faults.doors, **_storage_faults(runtime)}
-    stage = test_double.Stage(
+    parts: dict[str, dev.Failing] = {**faults.doors, **_storage_faults(runtime)}
+    stage = dev.Stage(
         runtime=runtime,
         clock=runtime.clock,
         faults=parts,
@@ -323,9 +320,9 @@ def _test_double(house: House, scheduler: Scheduler, faults: Faults) -> dict[tup
         moved=moved,
         reset=reset,
     )
-    return test_double.routes(stage)
+    return dev.routes(stage)
 
 
-def _storage_faults(runtime: Runtime) -> dict[str, test_double.Failing]:
+def _storage_faults(runtime: Runtime) -> dict[str, dev.Failing]:
     named = {"database": runtime.db, "blobs": runtime.blobs, "dns": runtime.dns}
-    return {name: part for name, part in named.items() if isinstance(part, test_double.Failing)}
+    return {name: part for name, part in named.items() if isinstance(part, dev.Failing)}

@@ -9,8 +9,8 @@ import asyncio
 import secrets
 from pathlib import Path
 
+from mailstead.app.credentials_file import write_credentials
 from mailstead.config import Settings
-from mailstead.credentials_file import write_credentials
 from mailstead.net import tls
 from mailstead.proto.sigv4 import smtp_password
 from mailstead.runtime import Runtime

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from mailstead import __version__
+from mailstead.app.house import House
 from mailstead.aws.gateway import PlainHandler, PlainRequest, Reply
 from mailstead.base.errors import MailsteadError
 from mailstead.runtime import Runtime
 from mailstead.store import work
-
-if TYPE_CHECKING:
-    from mailstead.app import House
 
 FULL = 64 << 20
 """Free bytes on the disk below which we are not well."""

@@ -1,0 +1,121 @@
+"""Serving: starts everything in order, says ready, and stops it in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+import msgspec
+import uvloop
+
+from mailstead.app import first_start, logs, parts
+from mailstead.app.house import House
+from mailstead.app.opening import StartError, open_runtime
+from mailstead.base.errors import MailsteadError, Unreachable
+from mailstead.config import Settings, running
+from mailstead.store import work
+
+log = logging.getLogger(__name__)
+
+SWITCH = 0.0002
+"""Seconds after which a thread may ask for the interpreter lock: the writer thread must not wait for long."""
+
+
+def serve(settings: Settings) -> int:
+    """Run the server until SIGTERM or SIGINT; the exit status."""
+    logs.set_up(settings.log.level, settings.log.format)
+    sys.setswitchinterval(SWITCH)
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _only_one(settings):
+            uvloop.run(_serve(settings))
+    except MailsteadError as error:
+        sys.stderr.write(f"mailstead: {error.message}\n")
+        return 1
+    return 0
+
+
+@contextlib.contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    """SQLite is one process: a second server on the same data is refused, however the first one ended."""
+    handle = os.open(settings.data / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StartError(f"another server runs on {settings.data} already") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+async def _serve(settings: Settings) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with open_runtime(settings) as runtime:
+        house = House(runtime, settings)
+        await _take_over(house)
+        await first_start.prepare(runtime, settings)
+        try:
+            await parts.start(house)
+            _announce(house)
+            await _until(house, stopping)
+        finally:
+            await _stop(house)
+
+
+async def _take_over(house: House) -> None:
+    """Leases of processes that are gone come free: on SQLite all others are."""
+    runtime = house.runtime
+    await house.register()
+    if runtime.db.kind == "sqlite":
+        await runtime.db.run(lambda tx: work.release_all_but(tx, runtime.worker))
+
+
+def _announce(house: House) -> None:
+    """``DIR/endpoints.json``, then the one line on stdout that says ready."""
+    place = house.settings.data / "endpoints.json"
+    draft = place.with_name(f".{place.name}.{os.getpid()}")
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(house.endpoints), indent=2) + b"\n")
+    draft.replace(place)
+    running.write(house.settings)
+    words = [f"{name}={','.join(at) if isinstance(at, list) else at}" for name, at in house.endpoints.items()]
+    sys.stdout.write(" ".join(["ready", *words]) + "\n")
+    sys.stdout.flush()
+
+
+async def _until(house: House, stopping: asyncio.Event) -> None:
+    """Until we are told to stop; a part that ends by itself is a bug that ends the process."""
+    told = asyncio.create_task(stopping.wait())
+    done, _ = await asyncio.wait([told, *house.tasks.values()], return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    for task in done - {told}:
+        error = task.exception() if not task.cancelled() else None
+        log.error("%s ended by itself", task.get_name(), exc_info=error)
+        raise StartError(f"{task.get_name()} ended by itself, see the log")
+
+
+async def _stop(house: House) -> None:
+    grace = house.settings.shutdown_grace / 1000
+    running.remove(house.settings)
+    with contextlib.suppress(OSError):
+        (house.settings.data / "endpoints.json").unlink()
+    try:
+        async with asyncio.timeout(grace + 5):
+            for close in house.closing:
+                await close(grace)
+    except TimeoutError:
+        log.warning("some parts did not stop within %g s", grace)
+    for task in house.tasks.values():
+        task.cancel()
+    await asyncio.gather(*house.tasks.values(), return_exceptions=True)
+    with contextlib.suppress(Unreachable):
+        await house.runtime.db.run(lambda tx: work.forget(tx, house.runtime.worker))

@@ -1,1 +1,0 @@
-"""Mailboxes of people: folders, messages, changes."""

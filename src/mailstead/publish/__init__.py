@@ -1,1 +1,0 @@
-"""Telling subscribers what happened."""
