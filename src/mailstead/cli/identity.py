@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from mailstead.app.first_start import FIRST_ACCOUNT
 from mailstead.cli.account import region_of, region_option
 from mailstead.cli.frame import Frame, common, in_fields, in_rows, in_runtime, in_transaction, when
-from mailstead.app.first_start import FIRST_ACCOUNT
 from mailstead.runtime import Runtime
 from mailstead.ses import account as accounts
 from mailstead.ses import identities

@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 import click
 
 from mailstead.app.credentials_file import read_credentials
+from mailstead.app.first_start import FIRST_ACCOUNT
 from mailstead.base.clock import SystemClock
 from mailstead.base.errors import Invalid, Rejected, Unreachable
 from mailstead.cli.frame import Frame, common, in_fields, in_runtime
 from mailstead.config import Settings, running
-from mailstead.app.first_start import FIRST_ACCOUNT
 from mailstead.outbound.composition import Simple
 from mailstead.outbound.routing import Router, RoutingSettings
 from mailstead.outbound.submission import Submission, Submissions, Terms
