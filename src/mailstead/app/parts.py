@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,16 +11,18 @@ from mailstead.app import first_start, health
 from mailstead.app.house import House
 from mailstead.aws import dev, operations
 from mailstead.aws.gateway import Gateway, Known, PlainHandler
-from mailstead.base.clock import SystemClock
+from mailstead.base.clock import SECOND, SystemClock
 from mailstead.config import Listen
 from mailstead.inbound.agent import LocalAgent
 from mailstead.inbound.processing import Processing
 from mailstead.inbound.reception import Reception
 from mailstead.inbound.recipients import Places
 from mailstead.net import tls
+from mailstead.net.smtp import Timeouts
 from mailstead.outbound.agents import Agent
 from mailstead.outbound.capture import CaptureAgent
 from mailstead.outbound.notices import Office
+from mailstead.outbound.pacing import PacingSettings
 from mailstead.outbound.routing import Router, RoutingSettings
 from mailstead.outbound.scheduler import Scheduler
 from mailstead.outbound.settlement import Settlement
@@ -79,11 +80,12 @@ async def start(house: House) -> None:
     reception = Reception(runtime, house.hostname)
     router = _router(house, own)
     scheduler = await _delivery(house, router, LocalAgent(runtime, reception, places, house.hostname))
-    submissions = _submissions(house, router)
+    limiter = quota.RateLimiter()
+    submissions = _submissions(house, router, limiter)
     house.run("heartbeat", keep_alive(runtime.db, runtime.worker, house.register))
     await _submission(house, submissions, context, faults)
     await _mx(house, reception, places, context=context, faults=faults, own=own)
-    await _api(house, submissions, scheduler, context, faults)
+    await _api(house, submissions, context, _test_double(house, scheduler, limiter, faults))
 
 
 # -- mail that leaves --------------------------------------------------------------------------------------------------
@@ -108,22 +110,22 @@ def _router(house: House, own: set[tuple[str, int]]) -> Router:
     return Router(routing, house.runtime.dns, own, house.runtime.clock)
 
 
+def _network(house: House) -> SmtpSettings:
+    delivery = house.settings.delivery
+    return SmtpSettings(
+        hostname=house.hostname,
+        ca_file=house.settings.tls.ca_file or None,
+        timeouts=Timeouts.of(
+            delivery.timeout_connect / SECOND, delivery.timeout_command / SECOND, delivery.timeout_final / SECOND
+        ),
+        pacing=PacingSettings(connections=delivery.connections, connection_messages=delivery.connection_messages),
+    )
+
+
 async def _delivery(house: House, router: Router, local: LocalAgent) -> Scheduler:
     settings, runtime = house.settings, house.runtime
     signing = Signing(runtime, _provider(house))
-    smtp = SmtpAgent(
-        SmtpSettings(
-            hostname=house.hostname,
-            connections=settings.delivery.connections,
-            connection_messages=settings.delivery.connection_messages,
-            timeout_connect=settings.delivery.timeout_connect,
-            timeout_command=settings.delivery.timeout_command,
-            timeout_final=settings.delivery.timeout_final,
-            ca_file=settings.tls.ca_file,
-        ),
-        runtime.dns,
-        runtime.clock,
-    )
+    smtp = SmtpAgent(_network(house), runtime.clock)
     agents: dict[str, Agent] = {
         "smtp": smtp,
         "local": local,
@@ -148,7 +150,7 @@ async def _delivery(house: House, router: Router, local: LocalAgent) -> Schedule
     return scheduler
 
 
-def _submissions(house: House, router: Router) -> Submissions:
+def _submissions(house: House, router: Router, limiter: quota.RateLimiter) -> Submissions:
     settings = house.settings
     terms = Terms(
         provider=settings.provider.domain,
@@ -156,7 +158,7 @@ def _submissions(house: House, router: Router) -> Submissions:
         new_account=_new_account(house),
         keep_submitted=settings.dev.enabled,
     )
-    return Submissions(house.runtime, router, terms, quota.RateLimiter())
+    return Submissions(house.runtime, router, terms, limiter)
 
 
 def _new_account(house: House) -> NewAccount:
@@ -263,9 +265,10 @@ def _own(at: Sequence[str]) -> list[tuple[str, int]]:
     return found
 
 
-async def _api(
-    house: House, submissions: Submissions, scheduler: Scheduler, context: ssl.SSLContext, faults: Faults
-) -> None:
+Routes = dict[tuple[str, str], PlainHandler]
+
+
+async def _api(house: House, submissions: Submissions, context: ssl.SSLContext, routes: Routes) -> None:
     settings, runtime = house.settings, house.runtime
     if not house.plays("api") or not settings.listen.api:
         return
@@ -292,13 +295,13 @@ async def _api(
         regions=settings.regions,
         open_door=settings.dev.enabled,
         dev_account=settings.dev.account,
-        routes={("GET", "/_mailstead/health"): health.route(house)} | _test_double(house, scheduler, faults),
+        routes={("GET", "/_mailstead/health"): health.route(house)} | routes,
     )
     places = [Place((listen.host, listen.port), listen.tls) for listen in settings.listen.api]
     await _begin(house, "api", HttpServer("api", gateway, places, tls=context))
 
 
-def _test_double(house: House, scheduler: Scheduler, faults: Faults) -> dict[tuple[str, str], PlainHandler]:
+def _test_double(house: House, scheduler: Scheduler, limiter: quota.RateLimiter, faults: Faults) -> Routes:
     settings, runtime = house.settings, house.runtime
     if not settings.dev.enabled:
         return {}
@@ -306,9 +309,6 @@ def _test_double(house: House, scheduler: Scheduler, faults: Faults) -> dict[tup
 
     def moved() -> None:
         scheduler.loop.wake()
-
-    async def reset() -> None:
-        await asyncio.sleep(0)
 
     parts: dict[str, dev.Failing] = {**faults.doors, **_storage_faults(runtime)}
     stage = dev.Stage(
@@ -318,7 +318,7 @@ def _test_double(house: House, scheduler: Scheduler, faults: Faults) -> dict[tup
         account=settings.dev.account,
         region=settings.regions[0],
         moved=moved,
-        reset=reset,
+        forget=limiter.forget,
     )
     return dev.routes(stage)
 

@@ -22,6 +22,7 @@ from mailstead.ses import account as accounts
 from mailstead.ses import identities
 from mailstead.store import captures
 from mailstead.store.port import Row, Transaction
+from mailstead.store.wipe import wipe
 
 MAX_AHEAD = 400 * 24 * 3600
 """Seconds the clock may be moved at once."""
@@ -48,7 +49,8 @@ class Stage:
     region: str
     moved: Callable[[], None]
     """Called when the clock was moved: whoever sleeps looks again."""
-    reset: Callable[[], Awaitable[None]]
+    forget: Callable[[], None]
+    """Called when an account was wiped: rates begin afresh."""
 
 
 def _json(value: object, status: int = 200) -> Reply:
@@ -191,5 +193,17 @@ async def _verify(stage: Stage, request: PlainRequest) -> Reply:
 
 
 async def _reset(stage: Stage, request: PlainRequest) -> Reply:
-    await stage.reset()
+    """Wipe an account: the test double's own, or the one that is named."""
+    account = accounts.check_id(str(_body(request).get("account", stage.account)))
+    blobs = stage.runtime.blobs
+
+    async def body(tx: Transaction) -> list[str]:
+        gone = await wipe(tx, account)
+        for blob in gone:
+            await blobs.delete_in(tx, blob)
+        return gone
+
+    for blob in await stage.runtime.db.run(body):
+        await blobs.delete(blob)
+    stage.forget()
     return Reply(204, b"")

@@ -1,0 +1,36 @@
+"""Wipe: forget everything an account has, but the account itself, its principals and its keys."""
+
+from __future__ import annotations
+
+from mailstead.store.port import Transaction
+
+# Tables whose rows carry the account.
+OWNED = (
+    "identities",
+    "dkim_keys",
+    "quota_slices",
+    "captures",
+    "arrivals",
+    "events",
+    "statistics",
+    "timers",
+    "account_regions",
+)
+
+
+async def wipe(tx: Transaction, account: str) -> list[str]:
+    """Delete what the account has; references of blobs that have to go.
+
+    Mail under way may still be delivered, but nothing is noted of it any more.
+    """
+    blobs = await tx.rows(
+        "SELECT blob FROM messages WHERE account = $1 UNION SELECT blob FROM captures WHERE account = $1"
+        " UNION SELECT blob FROM arrivals WHERE account = $1",
+        account,
+    )
+    for table in ("deliveries", "attempts", "submitted"):
+        await tx.run(f"DELETE FROM {table} WHERE message IN (SELECT id FROM messages WHERE account = $1)", account)
+    await tx.run("DELETE FROM messages WHERE account = $1", account)
+    for table in OWNED:
+        await tx.run(f"DELETE FROM {table} WHERE account = $1", account)
+    return [str(row[0]) for row in blobs]
