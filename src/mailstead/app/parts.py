@@ -139,7 +139,7 @@ async def _delivery(house: House, router: Router, local: LocalAgent) -> Schedule
     if house.plays("delivery"):
         house.run("deliveries", scheduler.run())
     if house.plays("upkeep"):
-        house.run("upkeep", retention.run(runtime, scheduler))
+        house.run("upkeep", retention.run(runtime, scheduler, kept=settings.retention.messages))
 
     async def close(grace: float) -> None:
         await scheduler.stop(grace)

@@ -157,6 +157,15 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what is over can be looked at."""
+
+    messages: int = setting(
+        v.duration, "30d", "How long `trace` and `events list` remember a message after its last delivery has ended."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Dns:
     """Looking names up."""
 
@@ -389,6 +398,7 @@ class Settings:
     workers: Workers = section(Workers)
     storage: Storage = section(Storage)
     delivery: Delivery = section(Delivery)
+    retention: Retention = section(Retention)
     dns: Dns = section(Dns)
     provider: Provider = section(Provider)
     limits: Limits = section(Limits)

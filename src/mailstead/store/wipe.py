@@ -1,4 +1,4 @@
-"""Wipe: forget everything an account has, but the account itself, its principals and its keys."""
+"""Wipe: forget what is over for long, or everything an account has (but the account, its principals and its keys)."""
 
 from __future__ import annotations
 
@@ -34,3 +34,18 @@ async def wipe(tx: Transaction, account: str) -> list[str]:
     for table in OWNED:
         await tx.run(f"DELETE FROM {table} WHERE account = $1", account)
     return [str(row[0]) for row in blobs]
+
+
+async def forget_messages(tx: Transaction, *, before: int, limit: int) -> tuple[int, list[str]]:
+    """Delete messages that were done before a time and all that tells of them; how many, and blobs that have to go."""
+    found = await tx.rows("SELECT id FROM messages WHERE done < $1 ORDER BY done LIMIT $2", before, limit)
+    blobs: list[str] = []
+    for (message,) in found:
+        kept = await tx.rows(
+            "SELECT blob FROM messages WHERE id = $1 UNION SELECT blob FROM captures WHERE message = $1", message
+        )
+        blobs += [str(row[0]) for row in kept]
+        for table in ("deliveries", "attempts", "submitted", "captures", "events"):
+            await tx.run(f"DELETE FROM {table} WHERE message = $1", message)
+        await tx.run("DELETE FROM messages WHERE id = $1", message)
+    return len(found), blobs

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import groupby
 
-from mailstead.base.errors import Unreachable
+from mailstead.base.errors import NotFound, Unreachable
 from mailstead.outbound.scheduler import Scheduler
 from mailstead.proto.message import Message
 from mailstead.runtime import Runtime
 from mailstead.ses import statistics
-from mailstead.store import spool
+from mailstead.store import spool, wipe
 from mailstead.store.port import Transaction
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ BATCH = 200
 EVERY = 1.0
 """Seconds between looks for deliveries that are too old."""
 ROLL_UP_EVERY = 5.0
+FORGET_EVERY = 600.0
 
 
 async def expire(runtime: Runtime, scheduler: Scheduler) -> int:
@@ -35,9 +36,17 @@ async def expire(runtime: Runtime, scheduler: Scheduler) -> int:
         late = [waiting for _, waiting in siblings]
         message = await runtime.db.read(partial(_message, wanted=message_id))
         if message is not None:
-            original = Message.parse(await runtime.blobs.get(message.blob))
-            await scheduler.expire(message, original, late, lane)
+            await scheduler.expire(message, await _content(runtime, message.blob), late, lane)
     return len(rows)
+
+
+async def _content(runtime: Runtime, blob: str) -> Message:
+    """The message, or nothing: one whose content is lost must not keep the others from their end."""
+    try:
+        return Message.parse(await runtime.blobs.get(blob))
+    except NotFound:
+        log.error("the blob %s is not there", blob)
+        return Message.parse(b"\r\n")
 
 
 async def _message(tx: Transaction, *, wanted: str) -> spool.Message | None:
@@ -49,6 +58,23 @@ async def roll_up(runtime: Runtime) -> None:
     more = True
     while more:
         more = await runtime.db.run(statistics.roll)
+
+
+async def forget(runtime: Runtime, kept: int) -> None:
+    """Forget what was done more than ``kept`` milliseconds ago, a batch at a time."""
+    count = BATCH
+    while count == BATCH:
+        count, gone = await runtime.db.run(partial(_forget, runtime, kept))
+        for blob in gone:
+            await runtime.blobs.delete(blob)
+    await runtime.db.run(statistics.forget_old)
+
+
+async def _forget(runtime: Runtime, kept: int, tx: Transaction) -> tuple[int, list[str]]:
+    count, gone = await wipe.forget_messages(tx, before=tx.now() - kept, limit=BATCH)
+    for blob in gone:
+        await runtime.blobs.delete_in(tx, blob)
+    return count, gone
 
 
 async def every(seconds: float, name: str, step: Callable[[], Awaitable[object]]) -> None:
@@ -63,8 +89,9 @@ async def every(seconds: float, name: str, step: Callable[[], Awaitable[object]]
             log.exception("%s failed", name)
 
 
-async def run(runtime: Runtime, scheduler: Scheduler) -> None:
-    """All of it, until cancelled."""
+async def run(runtime: Runtime, scheduler: Scheduler, *, kept: int) -> None:
+    """All of it, until cancelled; ``kept``: milliseconds for which the history of a message stays."""
     async with asyncio.TaskGroup() as group:
         group.create_task(every(EVERY, "expiry", lambda: expire(runtime, scheduler)))
         group.create_task(every(ROLL_UP_EVERY, "statistics", lambda: roll_up(runtime)))
+        group.create_task(every(FORGET_EVERY, "retention", lambda: forget(runtime, kept)))
