@@ -1,6 +1,9 @@
 """Listener: what every mail door stands on: bound sockets, the crowd inside with its limits, the way out at the end.
 
-Connections are counted where they come in, before any handshake.  One timer for the whole crowd looks after silence.
+One timer for the whole crowd looks after silence.
+
+Careful: a connection that speaks TLS from the first octet is counted when its handshake is done; until then only the
+time it has for that (``HANDSHAKE``) bounds it.
 """
 
 from __future__ import annotations
@@ -10,16 +13,21 @@ import errno
 import logging
 import os
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from mailstead.base.errors import Conflict
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
+HANDSHAKE = 20.0
+"""Seconds a client has for a TLS handshake."""
+SHUTDOWN = 5.0
+"""Seconds a client has to say good-bye in TLS."""
 LAST_WORDS = 10.0
 """Seconds a client has to read our good-bye."""
 
@@ -187,10 +195,20 @@ class Crowd:
 
 
 class Listener:
-    """Sockets that lead to one sort of connection."""
+    """Sockets that lead to one sort of connection; with ``tls`` it is spoken from the first octet."""
 
-    def __init__(self, name: str, addresses: Sequence[Address], connect: Callable[[], asyncio.BaseProtocol]) -> None:
+    def __init__(
+        self,
+        name: str,
+        addresses: Sequence[Address],
+        connect: Callable[[], asyncio.BaseProtocol],
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.name = name
+        self._tls: dict[str, Any] = {}
+        if tls is not None:
+            self._tls = {"ssl": tls, "ssl_handshake_timeout": HANDSHAKE, "ssl_shutdown_timeout": SHUTDOWN}
         self._addresses = tuple(addresses)
         self._connect = connect
         self._servers: list[asyncio.Server] = []
@@ -205,7 +223,7 @@ class Listener:
         """
         loop = asyncio.get_running_loop()
         for bound in bind_all(self.name, self._addresses):
-            self._servers.append(await loop.create_server(self._connect, sock=bound, backlog=BACKLOG))
+            self._servers.append(await loop.create_server(self._connect, sock=bound, backlog=BACKLOG, **self._tls))
             self.addresses.append(shown(*bound.getsockname()[:2]))
         log.info("listening name=%s addresses=%s pid=%d", self.name, ",".join(self.addresses), os.getpid())
         return self.addresses

@@ -14,23 +14,19 @@ import logging
 import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from mailstead.proto.sasl import Credentials
 from mailstead.proto.smtp.command import Mail, Quit, Rcpt
 from mailstead.proto.smtp.dialogue import Offer
 from mailstead.proto.smtp.reply import Reply
 from mailstead.proto.smtp.server import Content, ServerEngine, TlsWanted
-from mailstead.servers.listener import LAST_WORDS, Address, Crowd, Listener
+from mailstead.servers.listener import HANDSHAKE, LAST_WORDS, SHUTDOWN, Address, Crowd, Listener
 
 log = logging.getLogger(__name__)
 
 READ_AHEAD = 64 * 1024
 """Octets of further commands that are kept while a decision is awaited."""
-HANDSHAKE = 30.0
-"""Seconds a client has for a TLS handshake."""
-SHUTDOWN = 5.0
-"""Seconds a client has to say good-bye in TLS."""
 
 Decision = Reply | Coroutine[Any, Any, Reply]
 
@@ -102,7 +98,7 @@ class Door:
     visit: Callable[[Peer], Visit]
     """Begins a session."""
     tls: ssl.SSLContext | None = None
-    """Offered with STARTTLS, or spoken from the first octet by a listener that is ``implicit``."""
+    """Offered with STARTTLS, or spoken from the first octet by a server that is ``implicit``."""
 
 
 class Connection(asyncio.Protocol):
@@ -119,7 +115,6 @@ class Connection(asyncio.Protocol):
         "_eof",
         "_gone",
         "_held",
-        "_implicit",
         "_loop",
         "_switching",
         "_task",
@@ -132,9 +127,8 @@ class Connection(asyncio.Protocol):
     _engine: ServerEngine
     _visit: Visit
 
-    def __init__(self, door: Door, *, implicit: bool = False) -> None:
+    def __init__(self, door: Door) -> None:
         self._door = door
-        self._implicit = implicit
         self._loop = asyncio.get_running_loop()
         self._active = 0.0
         """When the client last got on, by the loop's clock."""
@@ -154,17 +148,21 @@ class Connection(asyncio.Protocol):
     # --- what the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         self._active = self._loop.time()
         self._visit = visit = self._door.visit(_peer(transport))
         self._engine = ServerEngine(visit.offer)
         visit.begin(self._engine)
         room = self._door.crowd.enter(self)
-        if self._implicit:
-            self._shake_hands(room=room)
+        if transport.get_extra_info("ssl_object") is not None:
+            self._secured()
+        if room:
+            self._engine.greet(visit.greeting)
+            self._write()
         else:
-            self._greet(room=room)
+            self._engine.refuse(visit.offer.words.too_many_connections)
+            self._write()
+            self._close()
 
     def data_received(self, data: bytes) -> None:
         if self._switching:
@@ -264,15 +262,6 @@ class Connection(asyncio.Protocol):
         elif engine.in_content:
             self._active = self._loop.time()
 
-    def _greet(self, *, room: bool) -> None:
-        if room:
-            self._engine.greet(self._visit.greeting)
-            self._write()
-            return
-        self._engine.refuse(self._visit.offer.words.too_many_connections)
-        self._write()
-        self._close()
-
     def _hold(self) -> None:
         if not self._held and not self._gone:
             self._held = True
@@ -293,16 +282,12 @@ class Connection(asyncio.Protocol):
 
     def _start_tls(self) -> None:
         self._engine.answer(self._visit.offer.words.ready_for_tls)
-        self._transport.pause_reading()  # what is on its way belongs to the handshake
         self._write()
-        self._shake_hands(room=None)
-
-    def _shake_hands(self, *, room: bool | None) -> None:
+        self._transport.pause_reading()  # what is on its way belongs to the handshake
         self._switching = self._busy = True
-        self._task = self._loop.create_task(self._handshake(room))
+        self._task = self._loop.create_task(self._handshake())
 
-    async def _handshake(self, room: bool | None) -> None:
-        """``room``: may it come in (implicit TLS); None: it is in and said STARTTLS."""
+    async def _handshake(self) -> None:
         transport = self._transport
         if self._gone or transport.is_closing():
             return
@@ -328,20 +313,18 @@ class Connection(asyncio.Protocol):
             self.connection_lost(None)
             return
         self._transport = secure
-        self._secured(room)
+        self._secured()
+        ahead, self._ahead = self._ahead, []
+        for data in ahead:
+            self._engine.receive(data)
+        self._advance()
 
-    def _secured(self, room: bool | None) -> None:
+    def _secured(self) -> None:
         info = self._transport.get_extra_info("ssl_object")
         cipher = info.cipher()
         self._engine.tls_started(info.version() or "", cipher[0] if cipher else "")
         self._visit.secured()
         self._active = self._loop.time()
-        if room is not None:
-            self._greet(room=room)
-        ahead, self._ahead = self._ahead, []
-        for data in ahead:
-            self._engine.receive(data)
-        self._advance()
 
     # --- what the crowd asks
 
@@ -386,7 +369,7 @@ class SmtpServer:
 
     def __init__(self, name: str, addresses: Sequence[Address], door: Door, *, implicit: bool = False) -> None:
         self._crowd = door.crowd
-        self._listener = Listener(name, addresses, lambda: Connection(door, implicit=implicit))
+        self._listener = Listener(name, addresses, lambda: Connection(door), tls=door.tls if implicit else None)
 
     async def start(self) -> list[str]:
         """Listen; the real addresses as ``host:port``.

@@ -1,0 +1,188 @@
+"""The shell itself: silence, slowness, hang-ups, floods, and the end of the server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import time
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from mailstead.outbound.submission import Submission
+from peers.doors import ACCOUNT, HOST, Doors, Raw
+
+MESSAGE = b"From: sender@example.com\r\n\r\nbody\r\n"
+TRANSACTION = b"MAIL FROM:<sender@example.com>\r\nRCPT TO:<r@example.net>\r\nDATA\r\n"
+TIMEOUT = "451 4.4.2 Timeout waiting for data from client."
+GOOD_BYE = f"421 {HOST} Service not available, closing transmission channel"
+
+
+def doors_with(folder: Path, **submission: object) -> Doors:
+    return Doors(folder, trusted=[("127.0.0.0/8", ACCOUNT)], submission=submission)
+
+
+def greeted(doors: Doors) -> Raw:
+    raw = doors.raw()
+    raw.reply()
+    raw.ask("EHLO a.example")
+    return raw
+
+
+def let_pass(check: object, seconds: float = 5.0) -> None:
+    """Until ``check()`` is true."""
+    until = time.monotonic() + seconds
+    while not check():  # type: ignore[operator]
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("said", [b"", b"NOO", TRANSACTION + b"From: sender@exam"])
+def test_silence_ends_the_session(tmp_path: Path, said: bytes) -> None:
+    with doors_with(tmp_path, idle=1000) as doors, greeted(doors) as raw:
+        raw.say(said)
+        lines = raw.rest().decode().split("\r\n")
+        assert lines[-2:] == [TIMEOUT, ""]
+        let_pass(lambda: len(doors.submitting.crowd) == 0)
+
+
+@pytest.mark.slow
+def test_a_command_dripping_in_is_silence(tmp_path: Path) -> None:
+    with doors_with(tmp_path, idle=1000) as doors, greeted(doors) as raw:
+        started = time.monotonic()
+        raw.socket.settimeout(0.2)
+        while time.monotonic() - started < 4:
+            try:
+                raw.say(b"N")
+                if raw.socket.recv(200).startswith(b"451 4.4.2"):
+                    break
+            except TimeoutError:
+                continue
+        assert time.monotonic() - started < 4
+
+
+@pytest.mark.slow
+def test_content_dripping_in_is_not_silence(tmp_path: Path) -> None:
+    with doors_with(tmp_path, idle=1000) as doors, greeted(doors) as raw:
+        raw.say(TRANSACTION)
+        for _ in range(6):
+            raw.say(b"X-Drop: 1\r\n")
+            time.sleep(0.4)
+        raw.say(MESSAGE + b".\r\n")
+        assert [raw.reply()[:3] for _ in range(4)] == ["250", "250", "354", "250"]
+
+
+@pytest.mark.slow
+def test_waiting_for_us_is_not_silence(tmp_path: Path) -> None:
+    with doors_with(tmp_path, idle=1000) as doors, greeted(doors) as raw:
+        slow_down(doors, 2.5)
+        raw.say(TRANSACTION + MESSAGE + b".\r\n")
+        assert [raw.reply()[:3] for _ in range(4)] == ["250", "250", "354", "250"]
+
+
+def slow_down(doors: Doors, seconds: float) -> None:
+    """Taking a message in takes so long."""
+    submit = doors.submitting.submit
+
+    async def slowly(submission: Submission) -> str:
+        await asyncio.sleep(seconds)
+        return await submit(submission)
+
+    doors.submitting.submit = slowly
+
+
+def test_hang_ups_at_every_place_are_harmless(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = b"EHLO a\r\n" + TRANSACTION + MESSAGE + b".\r\n" + TRANSACTION + MESSAGE + b".\r\nQUIT\r\n"
+    with doors_with(tmp_path) as doors:
+        slow_down(doors, 0.005)
+        for cut in range(0, len(whole), 7):
+            with doors.raw() as raw:
+                raw.say(whole[:cut])
+                raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # RST
+        let_pass(lambda: len(doors.submitting.crowd) == 0)
+        with greeted(doors) as raw:
+            raw.say(TRANSACTION + MESSAGE + b".\r\n")
+            assert [raw.reply()[:3] for _ in range(4)] == ["250", "250", "354", "250"]
+    assert not [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
+
+
+def test_hang_ups_in_the_handshake_are_harmless(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Doors(tmp_path) as doors:
+        for name in ("submission", "submissions"):
+            for garbage in (b"", b"\x16\x03\x01\x00", b"GET / HTTP/1.1\r\n\r\n"):
+                with doors.raw(name) as raw:
+                    if name == "submission":
+                        raw.reply()
+                        raw.ask("EHLO a")
+                        raw.ask("STARTTLS")
+                    raw.say(garbage)
+        let_pass(lambda: len(doors.submitting.crowd) == 0)
+        with doors.smtp("submissions") as smtp:
+            assert smtp.noop()[0] == 250
+    assert not [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
+
+
+def test_a_browser_made_to_talk_to_us_is_sent_away(tmp_path: Path) -> None:
+    with doors_with(tmp_path) as doors, doors.raw() as raw:
+        raw.reply()
+        raw.say(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n" + TRANSACTION + MESSAGE + b".\r\n")
+        assert raw.rest().startswith(b"421 ")
+        assert doors.run(lambda tx: tx.value("SELECT count(*) FROM messages")) == 0
+
+
+def test_a_flood_of_commands_while_we_work_is_held_back(tmp_path: Path) -> None:
+    with doors_with(tmp_path) as doors, greeted(doors) as raw:
+        slow_down(doors, 0.3)
+        flood = b"NOOP\r\n" * 300_000
+        raw.say(TRANSACTION + MESSAGE + b".\r\n")
+        sender = Thread(target=raw.socket.sendall, args=(flood,), daemon=True)
+        sender.start()
+        answers = 0
+        while answers < 300_000 + 4:
+            assert raw.line()[:3] in ("250", "354")
+            answers += 1
+        sender.join(10)
+        assert not sender.is_alive()
+
+
+def test_a_client_that_does_not_read_is_not_listened_to(tmp_path: Path) -> None:
+    with doors_with(tmp_path) as doors, greeted(doors) as raw:
+        raw.socket.settimeout(1)
+        with pytest.raises(TimeoutError):
+            raw.socket.sendall(b"NOOP\r\n" * 10_000_000)
+        with greeted(doors) as other:  # nobody else is bothered
+            assert other.ask("NOOP") == "250 Ok"
+
+
+def test_the_end_lets_the_message_in_hand_be_finished(tmp_path: Path) -> None:
+    with doors_with(tmp_path) as doors, greeted(doors) as idle, greeted(doors) as busy, greeted(doors) as halfway:
+        slow_down(doors, 0.3)
+        busy.say(TRANSACTION + MESSAGE + b".\r\n")
+        halfway.say(TRANSACTION)
+        assert [halfway.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+        port = doors.ports["submission"]
+        end = asyncio.run_coroutine_threadsafe(doors.servers["submission"].stop(5), doors._loop)
+        assert idle.reply() == GOOD_BYE
+        assert idle.rest() == b""
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+        halfway.say(MESSAGE + b".\r\n")
+        for client, replies in ((busy, ["250", "250", "354", "250"]), (halfway, ["250"])):
+            assert [client.reply()[:3] for _ in replies] == replies
+            assert client.reply() == GOOD_BYE
+            assert client.rest() == b""
+        end.result(5)
+        assert doors.run(lambda tx: tx.value("SELECT count(*) FROM messages")) == 2
+
+
+def test_the_end_does_not_wait_longer_than_the_grace(tmp_path: Path) -> None:
+    with doors_with(tmp_path) as doors, greeted(doors) as raw:
+        raw.say(TRANSACTION)
+        [raw.reply() for _ in range(3)]
+        started = time.monotonic()
+        doors.await_(doors.servers["submission"].stop(0.3))
+        assert time.monotonic() - started < 2
+        assert raw.rest() == b""
