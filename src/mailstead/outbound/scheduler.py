@@ -19,7 +19,7 @@ from mailstead.base.errors import NotFound, Unreachable
 from mailstead.outbound import settlement
 from mailstead.outbound.agents import Agent, Attempt, Parcel, Route
 from mailstead.outbound.retry import next_due
-from mailstead.outbound.settlement import Case, Settlement
+from mailstead.outbound.settlement import Case, Settlement, Verdict
 from mailstead.outbound.signing import Signing
 from mailstead.outbound.submission import LANES
 from mailstead.proto.dns import DnsError
@@ -42,8 +42,16 @@ IN_MEMORY = 48 << 20
 """Bytes of message content under way at once, all lanes together; one message alone may be larger."""
 LINGER = 1.0
 """Seconds a lane is kept after its last delivery: the next message finds it open."""
+LOOK = 1.0
+"""Seconds after which a busy lane is looked at although nobody called: what a command or another process left there."""
+AWAY = 2.0
+"""Seconds to wait when the database takes nothing."""
 ABANDONED = 30.0
 """Seconds between looks for lanes that are leased to us and that nobody here works on."""
+
+INTERNAL = Reply(451, "Internal failure, see the log", "4.3.0")
+NOTHING = Message.parse(b"\r\n")
+GONE = Reply(451, "The content of this message is not there", "4.3.0")
 
 Lane = tuple[str, int]
 """Name, and how often in a row nobody was reached."""
@@ -100,6 +108,8 @@ class Drain:
         self.tasks: set[asyncio.Task[None]] = set()
         self.unreached: Reply | None = None
         """Set when no host of the lane could be reached: nothing more is begun."""
+        self.stuck = False
+        """Set when nothing can be written down about it: nothing more is begun, and it is looked at again soon."""
         self.poked = asyncio.Event()
 
     def ended(self, task: asyncio.Task[None]) -> None:
@@ -130,6 +140,8 @@ class Scheduler:
         self._drains: dict[str, Drain] = {}
         self._budget = Budget(IN_MEMORY)
         self._stopping = False
+        self._unwritten = 0
+        """Settlements that wait for the database: until they are written, nothing more is sent."""
         self.loop: Loop[Lane] = Loop(
             Duty("deliveries", self._claim, self._drain, self._failed, HEALTHY_LANES + FAILING_LANES)
         )
@@ -162,11 +174,13 @@ class Scheduler:
 
     async def _claim(self, places: int) -> list[Lane]:
         now = self._runtime.clock.now()
-        if not await self._runtime.db.read(lambda tx: spool.anything_due(tx, now)):
+        if self._unwritten or not await self._runtime.db.read(lambda tx: spool.anything_due(tx, now)):
             return []
         failing = sum(drain.failures > 0 for drain in self._drains.values())
         healthy_places = min(places, HEALTHY_LANES - (len(self._drains) - failing))
         failing_places = min(places, FAILING_LANES - failing)
+        if healthy_places <= 0 and failing_places <= 0:
+            return []
         lanes = await self._runtime.db.run(
             lambda tx: work.claim_lanes(
                 tx,
@@ -197,11 +211,15 @@ class Scheduler:
                 await asyncio.wait(drain.tasks)
             await self._release(drain)
         finally:
-            self._drains.pop(drain.lane, None)
+            # Between our commit and here the lane may have been claimed again: that drain is not ours to end.
+            if self._drains.get(drain.lane) is drain:
+                del self._drains[drain.lane]
+            # What was poked since our last look, and whoever waits for this place.
+            self.loop.wake()
 
     async def _work(self, drain: Drain) -> None:
         """Pull and send until nothing is due, the hosts are away, or we stop."""
-        while not self._stopping and drain.unreached is None:
+        while not self._stopping and drain.unreached is None and not drain.stuck:
             drain.poked.clear()
             begun = await self._begin(drain)
             if begun:
@@ -212,7 +230,7 @@ class Scheduler:
     async def _begin(self, drain: Drain) -> bool:
         """Start what is due, as far as the window has room. Is there more to look for at once?"""
         room = WINDOW - len(drain.tasks)
-        if room <= 0:
+        if room <= 0 or self._unwritten:
             return False
         now = self._runtime.clock.now()
         limit = len(drain.under_way) + room
@@ -230,18 +248,33 @@ class Scheduler:
         return bool(fresh) and len(drain.tasks) < WINDOW and not drain.failures
 
     async def _rest(self, drain: Drain) -> bool:
-        """Wait for news; False if none came for a while."""
-        if drain.tasks:
-            await drain.poked.wait()
-            return True
+        """Wait for news; False if none came for a while, or if others wait for the place."""
+        if not drain.tasks and self._crowded():
+            return False
         try:
-            async with asyncio.timeout(LINGER):
+            async with asyncio.timeout(LOOK if drain.tasks else LINGER):
                 await drain.poked.wait()
         except TimeoutError:
             return False
         return True
 
+    def _crowded(self) -> bool:
+        return len(self._drains) >= HEALTHY_LANES
+
     async def _release(self, drain: Drain) -> None:
+        """Give the lane back. Where the database does not take that now, keep it until it does."""
+        while True:
+            try:
+                await self._give_back(drain)
+            except Unreachable as error:
+                if self._stopping:
+                    raise
+                log.warning("lane %s is kept: %s", drain.lane, error)
+                await asyncio.sleep(AWAY)
+            else:
+                return
+
+    async def _give_back(self, drain: Drain) -> None:
         now = self._runtime.clock.now()
         if drain.unreached is None:
             await self._let_go(drain.lane)
@@ -269,7 +302,7 @@ class Scheduler:
                 self._budget.give(message.size)
         except Unreachable as error:
             log.warning("%s lane=%s put off: %s", group[0].message, drain.lane, error)
-            await self._put_off(drain, group)
+            await self._put_off(drain, group, Reply(451, error.message, "4.3.0"))
         except Exception:
             log.exception("%s lane=%s: the delivery failed in a way nobody expected", group[0].message, drain.lane)
             await self._put_off(drain, group)
@@ -277,9 +310,13 @@ class Scheduler:
             drain.under_way.difference_update((row.message, row.n) for row in group)
 
     async def _attempt(self, drain: Drain, message: spool.Message, group: Sequence[Waiting]) -> None:
-        content = await self._runtime.blobs.get(message.blob)
-        original = Message.parse(content)
         now = self._runtime.clock.now()
+        try:
+            original = Message.parse(await self._runtime.blobs.get(message.blob))
+        except NotFound:
+            log.error("%s lane=%s: its content %s is not there", message.id, drain.lane, message.blob)
+            await self._without_content(drain, message, group, now)
+            return
         late = [waiting for waiting in group if waiting.expires <= now]
         if late:
             await self.expire(message, original, late, drain.lane)
@@ -299,7 +336,33 @@ class Scheduler:
             drain.failures = 0
         else:
             drain.unreached = next(iter(attempt.replies.values()))
-        await self._settlement.settle(Case(message, original, attempt, drain.lane, failing), verdicts)
+        await self._settle(Case(message, original, attempt, drain.lane, failing), verdicts)
+
+    async def _without_content(self, drain: Drain, message: spool.Message, group: Sequence[Waiting], now: int) -> None:
+        """Nothing can be sent; an operator may still bring the content back until the message is too old."""
+        late = [waiting for waiting in group if waiting.expires <= now]
+        if late:
+            await self.expire(message, NOTHING, late, drain.lane)
+        if len(late) < len(group):
+            await self._put_off(drain, [waiting for waiting in group if waiting.expires > now], GONE)
+
+    async def _settle(self, case: Case, verdicts: Sequence[Verdict]) -> None:
+        """What was sent is written down, however long the database takes: else it would be sent again."""
+        waits = 0
+        try:
+            while True:
+                try:
+                    await self._settlement.settle(case, verdicts)
+                    return
+                except Unreachable as error:
+                    if self._stopping:
+                        raise
+                    log.warning("%s lane=%s cannot be settled now: %s", case.message.id, case.lane, error)
+                self._unwritten += 1 - waits
+                waits = 1
+                await asyncio.sleep(AWAY)
+        finally:
+            self._unwritten -= waits
 
     async def _try(self, lane: str, message: spool.Message, original: Message, group: Sequence[Waiting]) -> Attempt:
         recipients = tuple(waiting.recipient for waiting in group)
@@ -336,31 +399,34 @@ class Scheduler:
         ]
         await self._settlement.settle(Case(message, original, Attempt({}), lane), verdicts)
 
-    async def _put_off(self, drain: Drain, group: Sequence[Waiting]) -> None:
-        """Not the other side's fault: try again in a while, if the database takes it; else when the lease ends."""
+    async def _put_off(self, drain: Drain, group: Sequence[Waiting], reply: Reply = INTERNAL) -> None:
+        """Not the other side's fault: try again in a while; the others in the lane need not wait for it."""
         now = self._runtime.clock.now()
-        drain.unreached = drain.unreached or Reply(451, "Internal failure, see the log", "4.3.0")
+        last = spool.Try("deferred", str(reply), next_due=now + MINUTE)
+
+        async def body(tx: Transaction) -> None:
+            for waiting in group:
+                await spool.put_off(tx, waiting, last, now)
+
         try:
-            last = spool.Try("deferred", "451 4.3.0 Internal failure", next_due=now + MINUTE)
-
-            async def body(tx: Transaction) -> None:
-                for waiting in group:
-                    await spool.put_off(tx, waiting, last, now)
-
             await self._runtime.db.run(body)
         except Unreachable as error:
+            drain.stuck = True
             log.warning("%s stays due: %s", group[0].message, error)
 
     async def _watch(self) -> None:
         """Never stuck: a lane leased to us that nobody here drains is let go."""
+        before: set[str] = set()
         while True:
             await asyncio.sleep(ABANDONED)
             try:
                 leased = await self._runtime.db.read(lambda tx: spool.leased(tx, self._runtime.worker))
-                for lane in leased:
-                    if lane not in self._drains:
-                        log.warning("lane %s was abandoned; letting it go", lane)
-                        await self._let_go(lane)
+                # Seen twice: one that was leased this instant has no drain yet.
+                lost = {lane for lane in leased if lane not in self._drains}
+                for lane in lost & before:
+                    log.warning("lane %s was abandoned; letting it go", lane)
+                    await self._let_go(lane)
+                before = lost - before
             except Unreachable as error:
                 log.warning("looking for abandoned lanes: %s", error)
 

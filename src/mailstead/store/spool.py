@@ -230,7 +230,14 @@ async def let_go(tx: Transaction, lane: str, now: int) -> None:
     if due is None:
         await tx.run("DELETE FROM lanes WHERE lane = $1", lane)
     else:
-        await tx.run("UPDATE lanes SET worker = NULL, due = $2 WHERE lane = $1", lane, due)
+        # All held: its failures are forgotten, for a failing lane keeps its own time and would sleep with what is held.
+        await tx.run(
+            "UPDATE lanes SET worker = NULL, due = $2, failures = CASE WHEN $2 >= $3 THEN 0 ELSE failures END"
+            " WHERE lane = $1",
+            lane,
+            due,
+            NEVER,
+        )
 
 
 async def reached(tx: Transaction, lane: str) -> None:
