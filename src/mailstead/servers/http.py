@@ -86,7 +86,7 @@ class HttpServer:
     async def _tick(self) -> None:
         """Each second: the Date of the answers."""
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(1)  # the Date has seconds
             for server, _ in self._running:
                 await server.on_tick(0)
 
