@@ -11,6 +11,7 @@ missing() {
   command -v opendkim >/dev/null || [ -x /usr/sbin/opendkim ] || echo opendkim
   command -v opendkim-testmsg >/dev/null || echo opendkim-tools
   command -v swaks >/dev/null || echo swaks
+  perl -MNet::SSLeay -e 1 2>/dev/null || echo libnet-ssleay-perl
   command -v curl >/dev/null || echo curl
   command -v node >/dev/null || echo nodejs
   [ -d /usr/share/nodejs/nodemailer ] || [ -d build/node/node_modules/nodemailer ] || echo node-nodemailer

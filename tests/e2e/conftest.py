@@ -1,0 +1,15 @@
+"""One town for all scenarios: a server in direct mode, DNS and destinations; each scenario looks only at its own mail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from peers.town import Town
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    with Town(tmp_path_factory.mktemp("town")) as running:
+        yield running
