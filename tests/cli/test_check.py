@@ -19,7 +19,7 @@ QUIET = [
     word
     for name in ("api", "submission", "submissions", "mx")
     for word in ("--set", f"listen.{name}=127.0.0.1:0")
-] + ["--set", "verification=auto"]  # fmt: skip
+] + ["--set", "verification=auto", "--set", "dns.resolver=127.0.0.1:1"]  # fmt: skip
 
 
 def findings(run: Run, *more: str) -> list[tuple[str, str, str]]:

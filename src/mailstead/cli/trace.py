@@ -225,5 +225,7 @@ def _next(delivery: DeliveryView) -> str:
 
 
 def _told(at: int, host: str, tls: str, reply: str) -> str:
-    where = f" {host} {f'({tls})' if tls else '(in clear)'}" if host else ""
+    # Only a network host has a port: the capture and the simulator are neither in clear nor in TLS.
+    secured = f" ({tls})" if tls else " (in clear)" if ":" in host else ""
+    where = f" {host}{secured}" if host else ""
     return f"{when(at)}{where} {reply}".rstrip()
