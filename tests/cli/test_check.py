@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mailstead.base.clock import ManualClock, SystemClock
+from mailstead.cli import check
 from mailstead.config import load, running
 from mailstead.net.tls import make_self_signed
 
@@ -20,6 +21,12 @@ QUIET = [
     for name in ("api", "submission", "submissions", "mx")
     for word in ("--set", f"listen.{name}=127.0.0.1:0")
 ] + ["--set", "verification=auto", "--set", "dns.resolver=127.0.0.1:1"]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody answers at that resolver: do not wait long for it."""
+    monkeypatch.setattr(check, "DNS_SECONDS", 0.1)
 
 
 def findings(run: Run, *more: str) -> list[tuple[str, str, str]]:
