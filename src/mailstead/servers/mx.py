@@ -6,10 +6,10 @@ Each recipient is decided at its RCPT; a message is 250 when it is on the disk.
 from __future__ import annotations
 
 import logging
-import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from random import randbytes
 
 from mailstead.base.clock import MINUTE
 from mailstead.base.errors import Rejected, Unreachable
@@ -91,7 +91,8 @@ class MxVisit:
         self._peer = peer
         self.offer = door.offer
         self.trouble = AWAY
-        self.greeting = f"{door.settings.hostname} ESMTP SimpleEmailService-{os.urandom(8).hex()}"
+        number = randbytes(8).hex()  # noqa: S311 — names a session, no secret
+        self.greeting = f"{door.settings.hostname} ESMTP SimpleEmailService-{number}"
         self._sender = ""
         self._recipients: list[Known] = []
 

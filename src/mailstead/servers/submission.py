@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import os
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from random import randbytes
 
 from mailstead.base.clock import MINUTE
 from mailstead.base.errors import (
@@ -54,6 +54,8 @@ MAX_REPLY = 512  # RFC 5321 §4.5.3.1.5, with code and CRLF
 FREE_TRIES = 3
 """Wrong passwords of one connection that are answered at once; each further one waits twice as long."""
 LONGEST_WAIT = 16.0
+KNOWN_CALLERS = 10_000
+"""Addresses whose answer to "is this one trusted?" is remembered."""
 LIMIT_KNOWN = 10.0
 """Seconds for which an account's own message size is not looked up again."""
 
@@ -155,6 +157,7 @@ class Submitting:
         self.offer = replace(offer, bare_newline="refuse" if refuse else "normalize")
         self.offer_trusted = replace(self.offer, require_tls=False, require_auth=False)
         self._limits: dict[tuple[str, str], tuple[int, float]] = {}
+        self._callers: dict[str, Caller | None] = {}
 
     def door(self, tls: ssl.SSLContext | None) -> Door:
         """For the servers of ``submission`` and ``submissions``: they share the limits. None: no TLS is to be had."""
@@ -165,19 +168,26 @@ class Submitting:
         return Door("submission", self.settings.hostname, self.crowd, patience, self._visit, tls)
 
     def _visit(self, peer: Peer) -> SubmissionVisit:
-        return SubmissionVisit(self, peer, self._trusted_account(peer.ip))
+        return SubmissionVisit(self, peer, self._trusted(peer.ip) if self.settings.trusted else None)
+
+    def _trusted(self, ip: str) -> Caller | None:
+        """Who submits from there without AUTH."""
+        known = self._callers
+        if ip in known:
+            return known[ip]
+        if len(known) > KNOWN_CALLERS:
+            known.clear()
+        account = self._trusted_account(ip)
+        region = self.settings.regions[0]
+        known[ip] = replace(root_of(account, region, ""), source_ip=ip, operation="SMTP") if account else None
+        return known[ip]
 
     def _trusted_account(self, ip: str) -> str:
-        if not self.settings.trusted:
-            return ""
         try:
             address = ipaddress.ip_address(ip.partition("%")[0])
         except ValueError:
             return ""
-        for trusted in self.settings.trusted:
-            if address in trusted.network:
-                return trusted.account
-        return ""
+        return next((trusted.account for trusted in self.settings.trusted if address in trusted.network), "")
 
     async def look_up(self, tx: Transaction, username: str, password: str) -> Caller | None:
         """Who logs in; see ``credentials.smtp_login``."""
@@ -240,18 +250,18 @@ class SubmissionVisit:
 
     _engine: ServerEngine
 
-    def __init__(self, door: Submitting, peer: Peer, trusted: str) -> None:
+    def __init__(self, door: Submitting, peer: Peer, trusted: Caller | None) -> None:
         self._door = door
         self._peer = peer
         self.trouble = TEMPORARY
         self.offer: Offer = door.offer_trusted if trusted else door.offer
-        random = os.urandom(29)
-        self.server = f"SimpleEmailService-d-{random[:9].translate(_UPPER).decode()}"
-        self.number = random[9:].translate(_ANY).decode()
+        dice = randbytes(29)  # noqa: S311 — names a session in logs and Received, no secret
+        self.server = f"SimpleEmailService-d-{dice[:9].translate(_UPPER).decode()}"
+        self.number = dice[9:].translate(_ANY).decode()
         self.greeting = f"{door.settings.hostname} ESMTP {self.server} {self.number}"
-        # What the session falls back to without AUTH.
-        self._base = replace(root_of(trusted, door.settings.regions[0], ""), source_ip=peer.ip) if trusted else None
-        self.caller: Caller | None = self._base
+        self._base = trusted
+        """Whom the session is for without AUTH."""
+        self.caller = trusted
         self._counted = ""
         """The account whose limit counts this session."""
         self._failures = 0
@@ -274,7 +284,8 @@ class SubmissionVisit:
     async def login(self, event: Credentials) -> Reply:
         """Check a password. After some wrong ones each further answer takes twice as long, right or wrong."""
         if self._failures >= FREE_TRIES:
-            await asyncio.sleep(min(2.0 ** (self._failures - FREE_TRIES), LONGEST_WAIT))
+            wait = min(2.0 ** (self._failures - FREE_TRIES), LONGEST_WAIT)
+            await asyncio.sleep(wait)  # guessing must not be cheap
         door = self._door
         try:
             if door.fault("auth"):
