@@ -30,7 +30,8 @@ def put_off(data: Path, reply: str, minutes: int) -> None:
         for one in await spool.pull(tx, "a.example", now, 10):
             last = spool.Try("deferred", reply, "mx.a.example [192.0.2.1]:25", "TLSv1.3", now + minutes * 60_000)
             await spool.put_off(tx, one, last, now)
-        await spool.let_go(tx, "a.example", now)
+        await tx.run("UPDATE lanes SET worker = 'scheduler' WHERE lane = 'a.example'")
+        await spool.let_go(tx, "a.example", "scheduler", now)
 
     in_transaction(load(data=data), body)
 

@@ -18,6 +18,7 @@ from mailstead.base.clock import MINUTE
 from mailstead.base.errors import NotFound, Unreachable
 from mailstead.outbound import settlement
 from mailstead.outbound.agents import Agent, Attempt, Parcel, Route
+from mailstead.outbound.composition import MAX_RECIPIENTS
 from mailstead.outbound.retry import next_due
 from mailstead.outbound.settlement import Case, Settlement, Verdict
 from mailstead.outbound.signing import Signing
@@ -38,6 +39,8 @@ FAILING_LANES = 100
 """Lanes worked on at once; failing ones can never take the places of the others."""
 WINDOW = 40
 """Parcels of one lane under way at once."""
+REFILL = 10
+"""So much of the window must be free before more is looked for: a look costs as much for one parcel as for ten."""
 IN_MEMORY = 48 << 20
 """Bytes of message content under way at once, all lanes together; one message alone may be larger."""
 LINGER = 1.0
@@ -116,6 +119,16 @@ class Drain:
         """A parcel has been settled."""
         self.tasks.discard(task)
         self.poked.set()
+
+    async def settled(self) -> None:
+        """Wait for what is under way."""
+        if self.tasks:
+            await asyncio.wait(self.tasks)
+
+    def cut_off(self) -> None:
+        """The grace is over: what is under way ends here, unsettled."""
+        for task in self.tasks:
+            task.cancel()
 
 
 class Scheduler:
@@ -199,18 +212,22 @@ class Scheduler:
         now = self._runtime.clock.now()
         due = next_due(failures + 1, now, dice=random())  # noqa: S311 — jitter, no secret
         reason = "451 4.3.0 internal failure, see the log"
-        await self._runtime.db.run(lambda tx: spool.unreachable(tx, lane, due=due, reason=reason, now=now))
+        await self._wait_until(lane, due, reason, now)
 
     # -- one lane
 
     async def _drain(self, claimed: Lane) -> None:
         drain = self._drains[claimed[0]]
         try:
-            await self._work(drain)
-            if drain.tasks:
-                await asyncio.wait(drain.tasks)
+            try:
+                await self._work(drain)
+            except Exception:
+                await drain.settled()  # else the lane's next holder would send what is under way once more
+                raise
+            await drain.settled()
             await self._release(drain)
         finally:
+            drain.cut_off()
             # Between our commit and here the lane may have been claimed again: that drain is not ours to end.
             if self._drains.get(drain.lane) is drain:
                 del self._drains[drain.lane]
@@ -230,22 +247,23 @@ class Scheduler:
     async def _begin(self, drain: Drain) -> bool:
         """Start what is due, as far as the window has room. Is there more to look for at once?"""
         room = WINDOW - len(drain.tasks)
-        if room <= 0 or self._unwritten:
+        # A failing lane is asked with one message first: the others need not all hear that nobody is there.
+        if room < REFILL or self._unwritten or (drain.failures and drain.tasks):
             return False
         now = self._runtime.clock.now()
-        limit = len(drain.under_way) + room
+        limit = len(drain.under_way) + room + MAX_RECIPIENTS
         rows = await self._runtime.db.read(lambda tx: spool.pull(tx, drain.lane, now, limit))
-        fresh = [row for row in rows if (row.message, row.n) not in drain.under_way]
-        for _, siblings in groupby(fresh, key=lambda row: row.message):
-            group = tuple(siblings)
-            # A failing lane is asked with one message first: the others need not all hear that nobody is there.
-            if drain.failures and drain.tasks:
-                return False
+        fresh = (row for row in rows if (row.message, row.n) not in drain.under_way)
+        groups = [tuple(siblings) for _, siblings in groupby(fresh, key=lambda row: row.message)]
+        full = len(rows) == limit
+        if full:
+            groups.pop()  # some of its siblings may stand behind the limit
+        for group in groups[: 1 if drain.failures else room]:
             task = asyncio.create_task(self._deliver(drain, group))
             drain.under_way.update((row.message, row.n) for row in group)
             drain.tasks.add(task)
             task.add_done_callback(drain.ended)
-        return bool(fresh) and len(drain.tasks) < WINDOW and not drain.failures
+        return full and bool(groups)
 
     async def _rest(self, drain: Drain) -> bool:
         """Wait for news; False if none came for a while, or if others wait for the place."""
@@ -282,11 +300,17 @@ class Scheduler:
         reason = str(drain.unreached)
         due = next_due(drain.failures + 1, now, dice=random())  # noqa: S311 — jitter, no secret
         log.info("unreachable lane=%s failures=%d reason=%s", drain.lane, drain.failures + 1, reason)
-        await self._runtime.db.run(lambda tx: spool.unreachable(tx, drain.lane, due=due, reason=reason, now=now))
+        await self._wait_until(drain.lane, due, reason, now)
+
+    async def _wait_until(self, lane: str, due: int, reason: str, now: int) -> None:
+        worker = self._runtime.worker
+        await self._runtime.db.run(
+            lambda tx: spool.unreachable(tx, lane, worker=worker, due=due, reason=reason, now=now)
+        )
 
     async def _let_go(self, lane: str) -> None:
-        now = self._runtime.clock.now()
-        await self._runtime.db.run(lambda tx: spool.let_go(tx, lane, now))
+        worker, now = self._runtime.worker, self._runtime.clock.now()
+        await self._runtime.db.run(lambda tx: spool.let_go(tx, lane, worker, now))
 
     # -- one parcel
 

@@ -148,7 +148,7 @@ async def retry(tx: Transaction, selection: Selection, now: int) -> int:
     found = await _some(tx, selection, f"d.state <> 'held' AND d.due > {now}")
     for message, n, _ in found:
         await tx.run("UPDATE deliveries SET due = $3 WHERE message = $1 AND n = $2 AND due > $3", message, n, now)
-    for lane in {lane for _, _, lane in found}:
+    for lane in sorted({lane for _, _, lane in found}):
         await spool.make_due_now(tx, lane, now)
     return len(found)
 
@@ -156,7 +156,9 @@ async def retry(tx: Transaction, selection: Selection, now: int) -> int:
 async def wake_lanes(tx: Transaction, selection: Selection, now: int) -> int:
     """Let the destinations of a selection be tried now although nobody was reached there last time; how many."""
     where, args = selection.where(1)
-    found = await tx.rows(f"SELECT DISTINCT d.lane FROM deliveries d WHERE {where} AND d.state <> 'held'", *args)
+    found = await tx.rows(
+        f"SELECT DISTINCT d.lane FROM deliveries d WHERE {where} AND d.state <> 'held' ORDER BY 1", *args
+    )
     for row in found:
         await spool.make_due_now(tx, row[0], now)
     return len(found)
@@ -188,7 +190,7 @@ async def release(tx: Transaction, selection: Selection, now: int) -> int:
             n,
             now,
         )
-    for lane in {lane for _, _, lane in found}:
+    for lane in sorted({lane for _, _, lane in found}):
         await spool.make_due_now(tx, lane, now)
     return len(found)
 

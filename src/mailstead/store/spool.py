@@ -43,7 +43,6 @@ class Recipient:
     address: str
     lane: str
     expires: int
-    state: str = "queued"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ async def put(tx: Transaction, message: Message, recipients: Sequence[Recipient]
             now,
             recipient.expires,
         )
-    for lane in {recipient.lane for recipient in recipients}:
+    for lane in sorted({recipient.lane for recipient in recipients}):  # in one order: nobody waits for each other
         await make_due(tx, lane, now)
 
 
@@ -138,11 +137,11 @@ async def pull(tx: Transaction, lane: str, now: int, limit: int) -> list[Waiting
 
 
 async def overdue(tx: Transaction, now: int, limit: int) -> list[tuple[str, Waiting]]:
-    """``(lane, delivery)`` of deliveries older than they may get, in lanes that nobody holds."""
+    """``(lane, delivery)`` of deliveries that are too old, in lanes that nobody holds; held ones in any lane."""
     rows = await tx.rows(
         "SELECT d.lane, d.message, d.n, d.recipient, d.attempts, d.expires, d.due FROM deliveries d"
-        " JOIN lanes l ON l.lane = d.lane"
-        " WHERE d.due IS NOT NULL AND d.expires <= $1 AND l.worker IS NULL ORDER BY d.expires LIMIT $2",
+        " LEFT JOIN lanes l ON l.lane = d.lane WHERE d.due IS NOT NULL AND d.expires <= $1"
+        " AND (l.worker IS NULL OR d.state = 'held') ORDER BY d.expires, d.message, d.n LIMIT $2",
         now,
         limit,
     )
@@ -192,10 +191,13 @@ async def count_down(tx: Transaction, message: str, ended: int, now: int) -> str
 
 
 async def put_off(tx: Transaction, waiting: Waiting, last: Try, now: int) -> bool:
-    """Let a delivery wait until ``last.next_due`` and keep the try for ``trace``; False if it had ended meanwhile."""
+    """Let a delivery wait until ``last.next_due`` and keep the try for ``trace``.
+
+    False: it has ended or is held meanwhile, or this very try is noted already (twice is harmless).
+    """
     changed = await tx.run(
         "UPDATE deliveries SET state = 'deferred', due = $3, attempts = attempts + 1, reply = $4, host = $5, tls = $6,"
-        " changed = $7 WHERE message = $1 AND n = $2 AND due IS NOT NULL AND state <> 'held'",
+        " changed = $7 WHERE message = $1 AND n = $2 AND attempts = $8 AND due IS NOT NULL AND state <> 'held'",
         waiting.message,
         waiting.n,
         last.next_due,
@@ -203,6 +205,7 @@ async def put_off(tx: Transaction, waiting: Waiting, last: Try, now: int) -> boo
         last.host,
         last.tls,
         now,
+        waiting.attempts,
     )
     if changed:
         await tx.run(
@@ -220,12 +223,13 @@ async def put_off(tx: Transaction, waiting: Waiting, last: Try, now: int) -> boo
     return bool(changed)
 
 
-async def let_go(tx: Transaction, lane: str, now: int) -> None:
-    """End the lease of a lane: due when its next delivery is; gone when none is left.
+async def let_go(tx: Transaction, lane: str, worker: str, now: int) -> None:
+    """End our lease of a lane: due when its next delivery is; gone when none is left.
 
     The first statement takes the row's lock, so that an acceptance in another process comes before or after us.
     """
-    await tx.run("UPDATE lanes SET changed = $2 WHERE lane = $1", lane, now)
+    if not await tx.run("UPDATE lanes SET changed = $3 WHERE lane = $1 AND worker = $2", lane, worker, now):
+        return  # we were taken for dead, and it is another's
     due = await tx.value("SELECT MIN(due) FROM deliveries WHERE lane = $1 AND due IS NOT NULL", lane)
     if due is None:
         await tx.run("DELETE FROM lanes WHERE lane = $1", lane)
@@ -245,14 +249,16 @@ async def reached(tx: Transaction, lane: str) -> None:
     await tx.run("UPDATE lanes SET failures = 0, reason = '' WHERE lane = $1 AND failures > 0", lane)
 
 
-async def unreachable(tx: Transaction, lane: str, *, due: int, reason: str, now: int) -> None:
-    """Nobody answered for this lane: all of it waits until ``due``, whatever waits in it."""
+async def unreachable(tx: Transaction, lane: str, *, worker: str, due: int, reason: str, now: int) -> None:
+    """Nobody answered for this lane of ours: all of it waits until ``due``, whatever waits in it."""
     await tx.run(
-        "UPDATE lanes SET worker = NULL, due = $2, failures = failures + 1, reason = $3, changed = $4 WHERE lane = $1",
+        "UPDATE lanes SET worker = NULL, due = $2, failures = failures + 1, reason = $3, changed = $4"
+        " WHERE lane = $1 AND worker = $5",
         lane,
         due,
         reason,
         now,
+        worker,
     )
 
 
