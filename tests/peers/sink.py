@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,7 @@ class _Session(asyncio.Protocol):
             "recipients": [address.decode("utf-8", "replace") for address in self._recipients],
             "size": len(content) - 2,
             "signatures": head.count(b"\r\nDKIM-Signature:"),
+            "at": time.time(),
         }
         os.write(self.record, json.dumps(row).encode() + b"\n")
         self._content = False
@@ -128,6 +130,8 @@ class Record:
     recipients: tuple[str, ...]
     size: int
     signatures: int
+    at: float
+    """When, in seconds since 1970."""
 
 
 class Sink:

@@ -1,0 +1,103 @@
+"""Killed in the middle of its work, again and again: nothing that was answered is lost, and little comes twice.
+
+Judged by the clients' logs and the sink's alone.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+
+from peers.ground import wait_for
+from peers.load import Answered, Load
+from peers.postgres import Postgres
+from peers.server import Server
+from peers.sink import Sink
+
+pytestmark = pytest.mark.slow
+
+SHORT, LONG = 400, 2000
+NEAR = 3.0
+"""Seconds before the kill within which the first copy of a double must have arrived: it was under way."""
+MOST_DOUBLE = 8 * 40
+"""Lanes, and what each may have under way."""
+
+
+def _arrived(sink: Sink, answered: list[Answered]) -> bool:
+    arrivals = sink.arrivals()
+    return all((one.test_id, one.recipient) in arrivals for one in answered)
+
+
+def _doubles(sink: Sink, killed: float) -> int:
+    """How many came twice; each must have been under way at the kill."""
+    first: dict[tuple[str, str], float] = {}
+    count = 0
+    for row in sink.records():
+        for recipient in row.recipients:
+            key = (row.test_id, recipient)
+            if key not in first:
+                first[key] = row.at
+                continue
+            count += 1
+            assert killed - NEAR < first[key] < killed + 0.5, (
+                f"{key} came twice although it was not under way: first {killed - first[key]:.2f} s before the kill"
+            )
+            assert row.at > killed, f"{key} came twice without a kill between"
+    assert count <= MOST_DOUBLE
+    return count
+
+
+def _round(server: Server, sink: Sink, boxes: list[str], seed: int, count: int) -> tuple[int, int]:
+    dice = random.Random(seed)
+    sink.clear()
+    load = Load(server, count, boxes, tag=f"s{seed}").start()
+    share = dice.random() * 0.9
+    wait_for(lambda: load.attempted >= count * share, f"{share:.0%} of the load", timeout=90)
+    time.sleep(dice.random() * 0.05)
+    killed = time.time()
+    server.kill()
+    server.start()
+    load.join()
+    assert not load.refused, load.refused[:3]
+    try:
+        wait_for(lambda: _arrived(sink, load.answered), "every answered message to arrive", timeout=60)
+    except TimeoutError:
+        arrivals = sink.arrivals()
+        lost = [one for one in load.answered if (one.test_id, one.recipient) not in arrivals]
+        queue = server.cli("queue", "list").stdout
+        raise AssertionError(
+            f"seed {seed}: {len(lost)} of {len(load.answered)} lost, such as {lost[:3]} (kill at {killed})\n"
+            f"{queue}\n{server.tail(30)}"
+        ) from None
+    return len(load.answered), _doubles(sink, killed)
+
+
+def _campaign(server: Server, sink: Sink, boxes: list[str], seeds: range, count: int) -> None:
+    base = int(os.environ.get("MAILSTEAD_SEED") or random.SystemRandom().randrange(1 << 30))
+    total = doubles = 0
+    for n in seeds:
+        answered, twice = _round(server, sink, boxes, base + n, count)
+        total, doubles = total + answered, doubles + twice
+        print(f"seed {base + n}: {answered} answered, all arrived, {twice} twice")
+    print(f"{len(seeds)} kills: {total} answered, 0 lost, {doubles} twice")
+    assert total > count * len(seeds) * 0.5, "the load hardly ran"
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
+def test_killed_under_load(serve: Callable[..., Server], sink: Sink, boxes: list[str], seeds: range) -> None:
+    _campaign(serve(), sink, boxes, seeds, LONG if len(seeds) > 5 else SHORT)
+
+
+@pytest.mark.faults
+@pytest.mark.postgres
+@pytest.mark.timeout(3600)
+def test_killed_under_load_on_postgres(
+    serve: Callable[..., Server], sink: Sink, boxes: list[str], seeds: range, postgres: Postgres
+) -> None:
+    url = postgres.fresh_database()
+    _campaign(serve({"storage.database": url}), sink, boxes, range(max(1, len(seeds) // 5)), SHORT)
