@@ -33,7 +33,15 @@ HOSTNAME = "mail.provider.test"
 SENDER = "shop@sender.test"
 IDN = "例え.テスト"
 IDN_ASCII = "xn--r8jz45g.xn--zckzah"
-BOXES = ("ann@one.test", "bob@one.test", "carol@two.test", SENDER, f"user@{IDN_ASCII}", "eve@aonly.test", "dan@back.test")
+BOXES = (
+    "ann@one.test",
+    "bob@one.test",
+    "carol@two.test",
+    SENDER,
+    f"user@{IDN_ASCII}",
+    "eve@aonly.test",
+    "dan@back.test",
+)
 ZONES = {
     "one.test": "@ MX 10 mx\nmx A 127.0.0.2\n",
     "two.test": "@ MX 10 mx\nmx A 127.0.0.3\n",
@@ -179,7 +187,9 @@ class Town:
         """A client's context that verifies the server's own certificate."""
         return ssl.create_default_context(cafile=str(self.server.ca_file))
 
-    def submit(self, content: bytes, sender: str = SENDER, to: str = "ann@one.test", *, region: str = "us-east-1") -> str:
+    def submit(
+        self, content: bytes, sender: str = SENDER, to: str = "ann@one.test", *, region: str = "us-east-1"
+    ) -> str:
         """Hand a message in by SMTP; the reply behind the final dot, ``250 Ok ID``."""
         with self.smtp(region) as client:
             return speak(client, sender, [to], content)
