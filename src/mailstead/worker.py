@@ -53,6 +53,9 @@ class Loop(Generic[T]):
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._idle = asyncio.Event()
+        """Nothing more is claimed."""
+        self._idle.set()
 
     def wake(self) -> None:
         """There may be work."""
@@ -65,24 +68,32 @@ class Loop(Generic[T]):
 
     async def run(self) -> None:
         """Work until ``stop``."""
-        while not self._stopping:
-            self._wake.clear()
-            pause = POLL
-            try:
-                free = self.duty.places - len(self._running)
-                rows = await self.duty.claim(free) if free > 0 else []
-            except Unreachable as error:
-                log.warning("%s: %s; looking again in %g s", self.duty.name, error, AWAY)
-                rows, pause = [], AWAY
-            except Exception:
-                log.exception("%s: claiming failed", self.duty.name)
-                rows, pause = [], AWAY
-            for row in rows:
-                task = asyncio.create_task(self._one(row))
-                self._running.add(task)
-                task.add_done_callback(self._ended)
-            if not rows:
-                await self._rest(pause)
+        self._idle.clear()
+        try:
+            while not self._stopping:
+                await self._turn()
+        finally:
+            self._idle.set()
+
+    async def _turn(self) -> None:
+        """Claim, begin what was claimed; wait if that was nothing."""
+        self._wake.clear()
+        pause = POLL
+        try:
+            free = self.duty.places - len(self._running)
+            rows = await self.duty.claim(free) if free > 0 else []
+        except Unreachable as error:
+            log.warning("%s: %s; looking again in %g s", self.duty.name, error, AWAY)
+            rows, pause = [], AWAY
+        except Exception:
+            log.exception("%s: claiming failed", self.duty.name)
+            rows, pause = [], AWAY
+        for row in rows:
+            task = asyncio.create_task(self._one(row))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+        if not rows and not self._stopping:
+            await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -114,8 +125,13 @@ class Loop(Generic[T]):
         """Claim no more; let what runs end within ``grace`` seconds, then cut it off (its leases are given back)."""
         self._stopping = True
         self._wake.set()
-        if self._running:
-            _, late = await asyncio.wait(self._running, timeout=grace)
+        try:
+            async with asyncio.timeout(grace):
+                await self._idle.wait()  # a claim on its way may still bring rows
+                if self._running:
+                    await asyncio.wait(self._running)
+        except TimeoutError:
+            late = set(self._running)
             for task in late:
                 task.cancel()
             if late:

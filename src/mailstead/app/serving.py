@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import msgspec
 import uvloop
@@ -21,10 +21,16 @@ from mailstead.base.errors import MailsteadError, Unreachable
 from mailstead.config import Settings, running
 from mailstead.store import work
 
+LOCK_TRIES = 10
+LOCK_PAUSE = 0.05
+"""Seconds."""
+
 log = logging.getLogger(__name__)
 
 SWITCH = 0.0002
 """Seconds after which a thread may ask for the interpreter lock: the writer thread must not wait for long."""
+AT_LEAST = 0.5
+"""Seconds that each part has to stop, however long the others took."""
 
 
 def serve(settings: Settings) -> int:
@@ -33,23 +39,26 @@ def serve(settings: Settings) -> int:
     sys.setswitchinterval(SWITCH)
     try:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _only_one(settings):
-            uvloop.run(_serve(settings))
+        uvloop.run(_serve(settings))
     except MailsteadError as error:
         sys.stderr.write(f"mailstead: {error.message}\n")
         return 1
     return 0
 
 
-@contextlib.contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def _only_one(settings: Settings) -> AsyncIterator[None]:
     """SQLite is one process: a second server on the same data is refused, however the first one ended."""
-    handle = os.open(settings.data / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(settings.data / running.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StartError(f"another server runs on {settings.data} already") from None
+        for last in (False,) * LOCK_TRIES + (True,):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if last:
+                    raise StartError(f"another server runs on {settings.data} already") from None
+            await asyncio.sleep(LOCK_PAUSE)  # a command may be looking at the lock for an instant
         yield
     finally:
         os.close(handle)
@@ -60,7 +69,7 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with open_runtime(settings) as runtime:
+    async with _only_one(settings), open_runtime(settings) as runtime:
         house = House(runtime, settings)
         await _take_over(house)
         await first_start.prepare(runtime, settings)
@@ -108,12 +117,17 @@ async def _stop(house: House) -> None:
     running.remove(house.settings)
     with contextlib.suppress(OSError):
         (house.settings.data / "endpoints.json").unlink()
-    try:
-        async with asyncio.timeout(grace + 5):
-            for close in house.closing:
-                await close(grace)
-    except TimeoutError:
-        log.warning("some parts did not stop within %g s", grace)
+    end = asyncio.get_running_loop().time() + grace
+    for close in house.closing:
+        # One grace for all: a client that stays must not keep the deliveries from their end.
+        left = max(AT_LEAST, end - asyncio.get_running_loop().time())
+        try:
+            async with asyncio.timeout(left + 3):
+                await close(left)
+        except TimeoutError:
+            log.warning("a part did not stop within %g s", left)
+        except Exception:
+            log.exception("a part could not be stopped")
     for task in house.tasks.values():
         task.cancel()
     await asyncio.gather(*house.tasks.values(), return_exceptions=True)
