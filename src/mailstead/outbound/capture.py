@@ -22,7 +22,7 @@ class CaptureAgent:
         self._runtime = runtime
 
     async def attempt(self, route: Route, parcel: Parcel) -> Attempt:
-        """Store the signed message; the same parcel again changes nothing."""
+        """Store the signed message; the same parcel again changes nothing, one for other recipients adds them."""
         content = b"".join(parcel.pieces("127.0.0.1"))
         key = f"captured-{parcel.message}"
         blob = self._runtime.blobs.plan(key, content)
@@ -33,7 +33,9 @@ class CaptureAgent:
             if message is None:
                 return
             await self._runtime.blobs.put_in(tx, blob, content)
-            recipients = msgspec.json.encode(parcel.recipients).decode()
+            known = await captures.find(tx, parcel.message)
+            before = msgspec.json.decode(known.recipients_json) if known else []
+            recipients = msgspec.json.encode(list(dict.fromkeys([*before, *parcel.recipients]))).decode()
             capture = Capture(message.id, message.account, message.region, recipients, blob, message.created)
             await captures.keep(tx, capture)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailstead.base.clock import MINUTE
+from mailstead.base.errors import Unreachable
 from mailstead.base.ids import message_id as new_id
 from mailstead.outbound import notices, outcomes
 from mailstead.outbound.agents import Attempt
@@ -103,11 +104,18 @@ class Settlement:
 
         ended = await self._runtime.db.run(body)
         _tell(case, verdicts)
-        if ended.blob is not None:
-            self._forget(case.message.id)
-            await self._runtime.blobs.delete(ended.blob)
         for woken in ended.lanes:
             self._runtime.signal.wake(LANES, woken)
+        if ended.blob is not None:
+            self._forget(case.message.id)
+            await self._drop(ended.blob)
+
+    async def _drop(self, blob: str) -> None:
+        """The content has done its work; that it cannot be removed now is no reason to send it again."""
+        try:
+            await self._runtime.blobs.delete(blob)
+        except Unreachable as error:
+            log.warning("%s stays although nobody needs it: %s", blob, error)
 
     async def _put_off(self, tx: Transaction, case: Case, verdicts: Iterable[Verdict], now: int) -> None:
         first: list[Verdict] = []

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from mailstead.base.errors import Throttled
 from mailstead.base.ids import message_id as new_id
 from mailstead.outbound import admission, composition
 from mailstead.outbound.admission import Grant
@@ -182,7 +183,11 @@ class Submissions:
             )
 
         await self._runtime.blobs.put(blob, content)
-        await self._runtime.db.run(store)
+        try:
+            await self._runtime.db.run(store)
+        except Throttled:  # nothing was stored: an account over its quota must not fill the disk
+            await self._runtime.blobs.delete(blob)
+            raise
         for lane in {recipient.lane for recipient in recipients}:
             self._runtime.signal.wake(LANES, lane)
         log.info(
