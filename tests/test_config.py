@@ -348,7 +348,9 @@ def test_commands_learn_what_the_server_was_given(tmp_path: Path) -> None:
     settings = load(sets=["delivery.port=2525", "secrets.master_key=k"], data=tmp_path)
     running.write(settings)
     assert (tmp_path / "running.json").stat().st_mode & 0o777 == 0o600
-    found = running.read(tmp_path)
+    with running.hold(tmp_path) as held:
+        found = running.read(tmp_path)
+    assert held
     assert found is not None
     assert found.pid == os.getpid()
     again = load(data=tmp_path, base=found.given)
@@ -360,9 +362,12 @@ def test_commands_learn_what_the_server_was_given(tmp_path: Path) -> None:
 def test_a_killed_server_is_not_running(tmp_path: Path) -> None:
     child = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     (tmp_path / "running.json").write_text(f'{{"pid": {int(child.stdout)}, "given": {{}}}}')
-    assert running.read(tmp_path) is None
-    (tmp_path / "running.json").write_text("[")
-    assert running.read(tmp_path) is None
+    assert running.read(tmp_path) is None  # it never took the lock
+    with running.hold(tmp_path):
+        (tmp_path / "running.json").write_text("[")
+        assert running.read(tmp_path) is None
+    (tmp_path / "running.json").write_text(f'{{"pid": {os.getpid()}, "given": {{}}}}')
+    assert running.read(tmp_path) is None  # the lock has gone with its process, whoever has its number now
 
 
 def test_the_reference_page_is_up_to_date() -> None:

@@ -11,6 +11,7 @@ from mailstead.base.ids import sortable
 from mailstead.config import Settings
 from mailstead.net.dns import DnsResolver
 from mailstead.runtime import Runtime
+from mailstead.ses import credentials
 from mailstead.store.files import FileBlobs
 from mailstead.store.migrate import migrate
 from mailstead.store.port import Database
@@ -44,7 +45,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
                 clock=clock,
                 dns=DnsResolver(None if settings.dns.resolver == "system" else settings.dns.resolver, clock),
                 signal=LocalSignal(),
-                vault=_vault(settings),
+                vault=await _vault(settings, db),
                 worker=sortable(clock.wall()),
             )
         finally:
@@ -69,7 +70,10 @@ def _blobs(settings: Settings, db: Database) -> FileBlobs:
     return FileBlobs(place, db)
 
 
-def _vault(settings: Settings) -> Vault:
+async def _vault(settings: Settings, db: Database) -> Vault:
     if settings.secrets.master_key:
         return Vault.from_text(settings.secrets.master_key)
-    return Vault.load_or_create(settings.data / "master.key")
+    place = settings.data / "master.key"
+    if not place.exists() and await db.read(credentials.any_key):
+        raise StartError(f"{place} is missing, and the database holds secrets sealed with it: put it back")
+    return Vault.load_or_create(place)

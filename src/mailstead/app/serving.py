@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import signal
@@ -49,19 +48,13 @@ def serve(settings: Settings) -> int:
 @contextlib.asynccontextmanager
 async def _only_one(settings: Settings) -> AsyncIterator[None]:
     """SQLite is one process: a second server on the same data is refused, however the first one ended."""
-    handle = os.open(settings.data / running.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        for last in (False,) * LOCK_TRIES + (True,):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if last:
-                    raise StartError(f"another server runs on {settings.data} already") from None
-            await asyncio.sleep(LOCK_PAUSE)  # a command may be looking at the lock for an instant
-        yield
-    finally:
-        os.close(handle)
+    for _ in range(LOCK_TRIES):
+        with running.hold(settings.data) as held:
+            if held:
+                yield
+                return
+        await asyncio.sleep(LOCK_PAUSE)  # a command may be looking at the lock for an instant
+    raise StartError(f"another server runs on {settings.data} already")
 
 
 async def _serve(settings: Settings) -> None:

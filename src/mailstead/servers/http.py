@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mailstead.servers.listener import BACKLOG, Address, bind_all, shown
 
@@ -25,12 +26,76 @@ KEEP_ALIVE = 65
 """Seconds an idle connection is kept: longer than the SDKs' own 60, so that they close first."""
 
 
+MAX_HEAD = 64 * 1024
+"""Octets of a request line with its header, about: what comes in one read is looked at as a whole."""
+MAX_FIELDS = 200
+HEAD_SECONDS = 30.0
+"""For a request to begin on a new connection, and for its header to be complete."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """One address and whether it speaks TLS."""
 
     address: Address
     tls: bool = False
+
+
+class TooManyFields(Exception):
+    """More header fields than anybody needs."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A connection whose requests have a bounded header that comes in bounded time."""
+
+    _in_head = False
+    _size = 0
+    _watch: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._begin_watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_watch()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._size += len(data)
+            if self._size > MAX_HEAD:
+                self.send_400_response("Request header too large.")
+                return
+        super().data_received(data)
+        if not self._in_head:
+            self._end_watch()
+        elif self._watch is None:
+            self._begin_watch()
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._size = True, 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self.headers) >= MAX_FIELDS:
+            raise TooManyFields  # the parser turns it into a 400
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def _begin_watch(self) -> None:
+        self._watch = self.loop.call_later(HEAD_SECONDS, self._late)
+
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def _late(self) -> None:
+        self._watch = None
+        self.transport.close()
 
 
 class HttpServer:
@@ -95,7 +160,7 @@ class HttpServer:
         return uvicorn.Config(
             self._app,
             loop="none",
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",

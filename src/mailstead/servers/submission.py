@@ -235,6 +235,7 @@ class SubmissionVisit:
         "_base",
         "_counted",
         "_door",
+        "_ended",
         "_engine",
         "_failures",
         "_peer",
@@ -264,6 +265,7 @@ class SubmissionVisit:
         self.caller = trusted
         self._counted = ""
         """The account whose limit counts this session."""
+        self._ended = False
         self._failures = 0
         self._sender = ""
         self._recipients: list[str] = []
@@ -277,6 +279,7 @@ class SubmissionVisit:
         self.caller = replace(self._base, tls=tls[0]) if self._base and tls else self._base
 
     def end(self) -> None:
+        self._ended = True
         self._uncount()
 
     # --- who it is
@@ -312,7 +315,8 @@ class SubmissionVisit:
 
     def _count(self, account: str) -> bool:
         self._uncount()
-        if not self._door.crowd.enter_account(account):
+        # A client that hung up while its password was checked must not be counted: nobody would count it out.
+        if self._ended or not self._door.crowd.enter_account(account):
             return False
         self._counted = account
         return True

@@ -142,6 +142,11 @@ async def list_all(tx: Transaction, account: str) -> list[Credential]:
     return [_credential(row) for row in await tx.rows(_BY_ACCOUNT, account)]
 
 
+async def any_key(tx: Transaction) -> bool:
+    """Is there a key at all, so a secret that the master key seals?"""
+    return await tx.value("SELECT 1 FROM access_keys LIMIT 1") is not None
+
+
 async def delete(tx: Transaction, access_key: str) -> None:
     """Forget a key.
 

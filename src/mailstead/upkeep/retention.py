@@ -80,7 +80,7 @@ async def _forget(runtime: Runtime, kept: int, tx: Transaction) -> tuple[int, li
 async def every(seconds: float, name: str, step: Callable[[], Awaitable[object]]) -> None:
     """Do a step again and again; a failure is told and forgotten."""
     while True:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # the pace of upkeep; nobody waits for it
         try:
             await step()
         except Unreachable as error:
