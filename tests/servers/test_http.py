@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
+import socket
 import ssl
 import threading
 from collections.abc import MutableMapping
@@ -85,6 +87,55 @@ def test_a_clash_is_one_plain_line() -> None:
         with pytest.raises(Conflict, match=rf"listen\.console: cannot listen on 127\.0\.0\.1:{port}: the address is"):
             await HttpServer("console", app, [Place(("127.0.0.1", port))]).start()
         await first.stop(1)
+
+    asyncio.run(scene())
+
+
+def raw(address: str, request: bytes) -> bytes:
+    """What comes back until the server closes."""
+    host, _, port = address.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as client:
+        with contextlib.suppress(ConnectionError):
+            client.sendall(request)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while data := client.recv(65536):
+                answer += data
+        return answer
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /" + b"a" * 2_000_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 2_000_000,
+        b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 300 + b"\r\n",
+        b"nonsense\r\n\r\n",
+    ],
+    ids=["url", "field", "fields", "nonsense"],
+)
+def test_hostile_requests_are_bounded(request_: bytes) -> None:
+    async def scene() -> None:
+        server = HttpServer("api", app, [Place(("127.0.0.1", 0))])
+        (address,) = await server.start()
+        answer = await asyncio.to_thread(raw, address, request_)
+        assert answer.startswith(b"HTTP/1.1 400 ") or answer == b""  # a reset may overtake the answer
+        assert (await asyncio.to_thread(get, address))[0] == 200
+        await server.stop(1)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost:"])
+def test_a_request_that_does_not_come_is_not_waited_for(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailstead.servers.http.HEAD_SECONDS", 0.3)
+
+    async def scene() -> None:
+        server = HttpServer("api", app, [Place(("127.0.0.1", 0))])
+        (address,) = await server.start()
+        assert await asyncio.to_thread(raw, address, said) == b""
+        await server.stop(1)
 
     asyncio.run(scene())
 

@@ -157,6 +157,16 @@ def test_a_client_that_does_not_read_is_not_listened_to(tmp_path: Path) -> None:
             assert other.ask("NOOP") == "250 Ok"
 
 
+@pytest.mark.slow
+def test_who_does_not_even_read_our_good_bye_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailstead.servers.smtp.LAST_WORDS", 0.5)
+    with doors_with(tmp_path, idle=1000) as doors, greeted(doors) as raw:
+        raw.socket.settimeout(1)
+        with pytest.raises((TimeoutError, ConnectionError)):
+            raw.socket.sendall(b"NOOP\r\n" * 10_000_000)
+        let_pass(lambda: len(doors.submitting.crowd) == 0)
+
+
 def test_the_end_lets_the_message_in_hand_be_finished(tmp_path: Path) -> None:
     with doors_with(tmp_path) as doors, greeted(doors) as idle, greeted(doors) as busy, greeted(doors) as halfway:
         slow_down(doors, 0.3)

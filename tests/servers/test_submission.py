@@ -6,6 +6,7 @@ import base64
 import re
 import smtplib
 import ssl
+import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -488,6 +489,18 @@ def test_guessing_passwords_gets_slow(doors: Doors) -> None:
         raw.say("AUTH PLAIN " + b64(f"\0{KEY}\0wrong"))
         with pytest.raises(TimeoutError):
             raw.line()
+
+
+@pytest.mark.slow
+def test_who_hangs_up_while_logging_in_is_not_counted_for_ever(tmp_path: Path) -> None:
+    with Doors(tmp_path, submission={"connections_per_account": 1}) as doors:
+        with secured(doors) as raw:
+            for _ in range(3):
+                log_in(doors, raw, "wrong")
+            raw.say("AUTH PLAIN " + b64(f"\0{KEY}\0{doors.password()}"))  # is answered a second later
+        time.sleep(1.5)
+        with secured(doors) as raw:
+            assert log_in(doors, raw).startswith("235")
 
 
 def test_no_tls_to_be_had(tmp_path: Path) -> None:
