@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -60,3 +61,15 @@ def serve(tmp_path: Path, dns: Nsd, sink: Sink) -> Iterator[Callable[..., Server
             return server
 
         yield start
+
+
+@pytest.fixture
+def say(capfd: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Print a figure where everybody sees it, whatever pytest captures."""
+
+    def out(line: str) -> None:
+        with capfd.disabled():
+            sys.stdout.write(f"\n    {line}")
+            sys.stdout.flush()
+
+    return out

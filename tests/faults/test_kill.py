@@ -20,6 +20,7 @@ from peers.sink import Sink
 
 pytestmark = pytest.mark.slow
 
+Say = Callable[[str], None]
 SHORT, LONG = 400, 2000
 NEAR = 3.0
 """Seconds before the kill within which the first copy of a double must have arrived: it was under way."""
@@ -76,28 +77,28 @@ def _round(server: Server, sink: Sink, boxes: list[str], seed: int, count: int) 
     return len(load.answered), _doubles(sink, killed)
 
 
-def _campaign(server: Server, sink: Sink, boxes: list[str], seeds: range, count: int) -> None:
+def _campaign(server: Server, sink: Sink, boxes: list[str], seeds: range, count: int, say: Say) -> None:
     base = int(os.environ.get("MAILSTEAD_SEED") or random.SystemRandom().randrange(1 << 30))
     total = doubles = 0
     for n in seeds:
         answered, twice = _round(server, sink, boxes, base + n, count)
         total, doubles = total + answered, doubles + twice
-        print(f"seed {base + n}: {answered} answered, all arrived, {twice} twice")
-    print(f"{len(seeds)} kills: {total} answered, 0 lost, {doubles} twice")
+        say(f"seed {base + n}: {answered} answered, all arrived, {twice} twice")
+    say(f"{len(seeds)} kills: {total} answered, 0 lost, {doubles} twice")
     assert total > count * len(seeds) * 0.5, "the load hardly ran"
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(3600)
-def test_killed_under_load(serve: Callable[..., Server], sink: Sink, boxes: list[str], seeds: range) -> None:
-    _campaign(serve(), sink, boxes, seeds, LONG if len(seeds) > 5 else SHORT)
+def test_killed_under_load(serve: Callable[..., Server], sink: Sink, boxes: list[str], seeds: range, say: Say) -> None:
+    _campaign(serve(), sink, boxes, seeds, LONG if len(seeds) > 5 else SHORT, say)
 
 
 @pytest.mark.faults
 @pytest.mark.postgres
 @pytest.mark.timeout(3600)
 def test_killed_under_load_on_postgres(
-    serve: Callable[..., Server], sink: Sink, boxes: list[str], seeds: range, postgres: Postgres
+    serve: Callable[..., Server], sink: Sink, boxes: list[str], seeds: range, postgres: Postgres, say: Say
 ) -> None:
     url = postgres.fresh_database()
-    _campaign(serve({"storage.database": url}), sink, boxes, range(max(1, len(seeds) // 5)), SHORT)
+    _campaign(serve({"storage.database": url}), sink, boxes, range(max(1, len(seeds) // 5)), SHORT, say)
