@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -22,6 +23,11 @@ GOOD_BYE = f"421 {HOST} Service not available, closing transmission channel"
 
 def doors_with(folder: Path, **submission: object) -> Doors:
     return Doors(folder, trusted=[("127.0.0.0/8", ACCOUNT)], submission=submission)
+
+
+def let_idle(doors: Doors) -> None:
+    """NOOP as often as you like."""
+    doors.submitting.offer_trusted = replace(doors.submitting.offer_trusted, max_idle=10**9)
 
 
 def greeted(doors: Doors) -> Raw:
@@ -134,7 +140,9 @@ def test_a_browser_made_to_talk_to_us_is_sent_away(tmp_path: Path) -> None:
 
 
 def test_a_flood_of_commands_while_we_work_is_held_back(tmp_path: Path) -> None:
-    with doors_with(tmp_path) as doors, greeted(doors) as raw:
+    with doors_with(tmp_path) as doors:
+        let_idle(doors)
+        raw = greeted(doors)
         slow_down(doors, 0.3)
         flood = b"NOOP\r\n" * 300_000
         raw.say(TRANSACTION + MESSAGE + b".\r\n")
@@ -146,25 +154,46 @@ def test_a_flood_of_commands_while_we_work_is_held_back(tmp_path: Path) -> None:
             answers += 1
         sender.join(10)
         assert not sender.is_alive()
+        raw.close()
+
+
+@pytest.mark.parametrize("command", ["NOOP", "RSET", "EHLO a.example", "VRFY a", "HELP"])
+def test_commands_that_lead_nowhere_come_to_an_end(tmp_path: Path, command: str) -> None:
+    with doors_with(tmp_path) as doors, greeted(doors) as raw:
+        raw.say(f"{command}\r\n".encode() * 2000)
+        assert raw.rest().endswith(b"421 Too many errors on this connection\r\n")
+
+
+def test_a_message_makes_good_for_them(tmp_path: Path) -> None:
+    with doors_with(tmp_path) as doors, greeted(doors) as raw:
+        for _ in range(3):
+            raw.say(b"NOOP\r\n" * 900 + TRANSACTION + MESSAGE + b".\r\n")
+            assert [raw.reply()[:3] for _ in range(904)] == ["250"] * 902 + ["354", "250"]
 
 
 def test_a_client_that_does_not_read_is_not_listened_to(tmp_path: Path) -> None:
-    with doors_with(tmp_path) as doors, greeted(doors) as raw:
+    with doors_with(tmp_path) as doors:
+        let_idle(doors)
+        raw = greeted(doors)
         raw.socket.settimeout(1)
         with pytest.raises(TimeoutError):
             raw.socket.sendall(b"NOOP\r\n" * 10_000_000)
         with greeted(doors) as other:  # nobody else is bothered
             assert other.ask("NOOP") == "250 Ok"
+        raw.close()
 
 
 @pytest.mark.slow
 def test_who_does_not_even_read_our_good_bye_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mailstead.servers.smtp.LAST_WORDS", 0.5)
-    with doors_with(tmp_path, idle=1000) as doors, greeted(doors) as raw:
+    with doors_with(tmp_path, idle=1000) as doors:
+        let_idle(doors)
+        raw = greeted(doors)
         raw.socket.settimeout(1)
         with pytest.raises((TimeoutError, ConnectionError)):
             raw.socket.sendall(b"NOOP\r\n" * 10_000_000)
         let_pass(lambda: len(doors.submitting.crowd) == 0)
+        raw.close()
 
 
 def test_the_end_lets_the_message_in_hand_be_finished(tmp_path: Path) -> None:

@@ -64,13 +64,15 @@ class DataReader:
 class ChunkReader:
     """Gathers the chunks of BDAT commands. Of a refused chunk, or past ``limit`` octets, nothing is kept."""
 
-    __slots__ = ("_limit", "_pieces", "keep", "last", "left", "size")
+    __slots__ = ("_limit", "_pieces", "begun", "keep", "last", "left", "size")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._pieces: list[bytes] = []
         self.size = 0
         """Octets of all chunks so far."""
+        self.begun = 0
+        """Octets of this chunk."""
         self.left = 0
         """Octets of this chunk that have not come."""
         self.last = False
@@ -82,7 +84,8 @@ class ChunkReader:
 
     def begin(self, size: int, *, last: bool, keep: bool) -> None:
         """The next chunk of so many octets."""
-        self.left, self.last, self.keep = size, last, keep
+        self.begun = self.left = size
+        self.last, self.keep = last, keep
         if keep:
             self.size += size
         if self.overflow:

@@ -180,6 +180,8 @@ class Offer:
     """Octets of a line of content without its CRLF (RFC 5322 §2.1.1)."""
     max_errors: int = 20
     """So many refused commands end the session with a 421."""
+    max_idle: int = 1000
+    """So many commands that lead nowhere (NOOP, RSET, EHLO…) without a message in between do so too."""
     bare_newline: Literal["normalize", "refuse"] = "normalize"
     ehlo_clear: bytes = field(init=False, repr=False, compare=False)
     ehlo_secure: bytes = field(init=False, repr=False, compare=False)

@@ -67,6 +67,7 @@ class ServerEngine:
         "_errors",
         "_event",
         "_exchange",
+        "_idle",
         "_in",
         "_mail",
         "_open",
@@ -108,6 +109,7 @@ class ServerEngine:
         self._read: Callable[[ServerEngine], bool] = ServerEngine._read_nothing
         self._state = "start"
         self._errors = 0
+        self._idle = 0
         self._exchange: sasl.Exchange | None = None
         self._data = DataReader(0)
         self._chunk_refusal: Reply | None = None
@@ -321,10 +323,11 @@ class ServerEngine:
     def _ehlo(self, command: cmd.Ehlo) -> None:
         self._hello(command.name, esmtp=True)
         self._out.append(self.offer.ehlo_secure if self.tls else self.offer.ehlo_clear)
+        self._count_idle()
 
     def _helo(self, command: cmd.Helo) -> None:
         self._hello(command.name, esmtp=False)
-        self._say(Reply(250, self.offer.hostname))
+        self._idly(Reply(250, self.offer.hostname))
 
     def _hello(self, name: str, *, esmtp: bool) -> None:
         self.helo, self.esmtp = name, esmtp
@@ -334,16 +337,16 @@ class ServerEngine:
     def _rset(self, _: cmd.Rset) -> None:
         self._state = STEPS[self._state][cmd.Rset]
         self._forget_transaction()
-        self._say(self._words.ok)
+        self._idly(self._words.ok)
 
     def _noop(self, _: cmd.Noop) -> None:
-        self._say(self._words.ok)
+        self._idly(self._words.ok)
 
     def _vrfy(self, _: cmd.Vrfy) -> None:
-        self._say(self._words.not_verified)
+        self._idly(self._words.not_verified)
 
     def _help(self, _: cmd.Help) -> None:
-        self._say(self._words.help)
+        self._idly(self._words.help)
 
     def _expn(self, _: cmd.Expn) -> None:
         self._fail(self._words.not_implemented)
@@ -447,7 +450,7 @@ class ServerEngine:
         elif not command.address.isascii() and "SMTPUTF8" not in self._mail.params:
             self._fail(about(self._words.recipient_not_ascii, address=command.address))
         elif self._recipients >= self.offer.max_recipients:
-            self._say(self._words.too_many_recipients)
+            self._idly(self._words.too_many_recipients)
         else:
             self._event = command
 
@@ -487,6 +490,7 @@ class ServerEngine:
 
     def _settle_content(self, _: Content, reply: Reply) -> None:
         self._state = "ready"
+        self._idle = 0
         self._forget_transaction()
 
     def _finish(self, reply: Reply) -> None:
@@ -517,6 +521,8 @@ class ServerEngine:
             self._judge(content, bare=has_bare_newline(content))
         else:
             self._say(self._words.too_large if chunks.overflow else about(self._words.chunk_ok, size=chunks.size))
+            if chunks.begun < _TINY_CHUNK:
+                self._count_idle()
 
     # --- small things
 
@@ -530,6 +536,16 @@ class ServerEngine:
     def _count_error(self) -> None:
         self._errors += 1
         if self._errors >= self.offer.max_errors:
+            self.refuse(self._words.too_many_errors)
+
+    def _idly(self, reply: Reply) -> None:
+        """Answer what leads nowhere."""
+        self._say(reply)
+        self._count_idle()
+
+    def _count_idle(self) -> None:
+        self._idle += 1
+        if self._idle > self.offer.max_idle:
             self.refuse(self._words.too_many_errors)
 
     def _close(self) -> None:
@@ -551,6 +567,7 @@ class ServerEngine:
 
 
 _NO_MAIL = Mail("", {})
+_TINY_CHUNK = 1024  # octets: smaller ones in great number are no message
 
 _DO: Mapping[type, Callable[[ServerEngine, Any], None]] = {
     cmd.Ehlo: ServerEngine._ehlo,
