@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from ipaddress import ip_address
 
 from mailstead.app import first_start, health
@@ -41,6 +42,10 @@ from mailstead.upkeep import retention
 from mailstead.worker import keep_alive
 
 
+CERTIFICATES = 60.0
+"""Seconds between looks at the certificate's files."""
+
+
 @dataclass(slots=True)
 class Fault:
     """A part that was told to fail so many times (``/_mailstead/fault``)."""
@@ -75,17 +80,24 @@ async def start(house: House) -> None:
     """Build and start everything this process plays a role in."""
     settings, runtime = house.settings, house.runtime
     faults, own = Faults(), set[tuple[str, int]]()
-    context = tls.server_context(*first_start.certificate(runtime, settings, house.hostname))
+    pair = first_start.certificate(runtime, settings, house.hostname)
+    context = tls.server_context(*pair)
     places = _places(house)
     reception = Reception(runtime, house.hostname)
     router = _router(house, own)
     scheduler = await _delivery(house, router, LocalAgent(runtime, reception, places, house.hostname))
     limiter = quota.RateLimiter()
     submissions = _submissions(house, router, limiter)
+    house.run("certificates", retention.every(CERTIFICATES, "certificates", partial(_renew, pair)))
     house.run("heartbeat", keep_alive(runtime.db, runtime.worker, house.register))
     await _submission(house, submissions, context, faults)
     await _mx(house, reception, places, context=context, faults=faults, own=own)
     await _api(house, submissions, context, _test_double(house, scheduler, limiter, faults))
+
+
+async def _renew(pair: tuple[str, str]) -> None:
+    """A certificate that was replaced on the disk is used for the next handshake."""
+    tls.server_context(*pair)
 
 
 # -- mail that leaves --------------------------------------------------------------------------------------------------
