@@ -41,7 +41,6 @@ from mailstead.ses.account import NewAccount
 from mailstead.upkeep import retention
 from mailstead.worker import keep_alive
 
-
 CERTIFICATES = 60.0
 """Seconds between looks at the certificate's files."""
 
@@ -277,15 +276,10 @@ def _own(at: Sequence[str]) -> list[tuple[str, int]]:
     return found
 
 
-Routes = dict[tuple[str, str], PlainHandler]
-
-
-async def _api(house: House, submissions: Submissions, context: ssl.SSLContext, routes: Routes) -> None:
-    settings, runtime = house.settings, house.runtime
-    if not house.plays("api") or not settings.listen.api:
-        return
+def _handlers(house: House, submissions: Submissions) -> operations.Handlers:
+    settings = house.settings
     services = operations.Services(
-        runtime=runtime,
+        runtime=house.runtime,
         door=submissions,
         new_account=_new_account(house),
         provider=settings.provider.domain,
@@ -293,6 +287,21 @@ async def _api(house: House, submissions: Submissions, context: ssl.SSLContext, 
         v1_message_bytes=settings.limits.message_bytes,
         v2_message_bytes=settings.limits.v2_message_bytes,
     )
+    return operations.build(services)
+
+
+def handlers(house: House) -> operations.Handlers:
+    """The API's operations without a server around them: what is sent waits in the spool for the next one."""
+    return _handlers(house, _submissions(house, _router(house, set()), quota.RateLimiter()))
+
+
+Routes = dict[tuple[str, str], PlainHandler]
+
+
+async def _api(house: House, submissions: Submissions, context: ssl.SSLContext, routes: Routes) -> None:
+    settings, runtime = house.settings, house.runtime
+    if not house.plays("api") or not settings.listen.api:
+        return
 
     async def caller_for(access_key: str, region: str) -> Known | None:
         found = await runtime.db.read(lambda tx: credentials.find(tx, access_key))
@@ -301,7 +310,7 @@ async def _api(house: House, submissions: Submissions, context: ssl.SSLContext, 
         return Known(credentials.caller(found, region), credentials.secret(runtime.vault, found))
 
     gateway = Gateway(
-        operations.build(services),
+        _handlers(house, submissions),
         caller_for,
         clock=runtime.clock,
         regions=settings.regions,

@@ -9,7 +9,6 @@ import json
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,13 +21,9 @@ from mailstead.base.clock import SystemClock
 from mailstead.base.errors import Invalid, Rejected, Unreachable
 from mailstead.cli.frame import Frame, common, in_fields, in_runtime
 from mailstead.config import Settings, running
-from mailstead.outbound.composition import Simple
-from mailstead.outbound.routing import Router, RoutingSettings
-from mailstead.outbound.submission import Submission, Submissions, Terms
 from mailstead.proto.sigv4 import Wire, sign
 from mailstead.runtime import Runtime
 from mailstead.ses.principals import ROOT, Caller, arn_of
-from mailstead.ses.quota import RateLimiter
 
 PATH = "/v2/email/outbound-emails"
 SECONDS = 60
@@ -160,40 +155,19 @@ def _message_id(status: int, content: bytes) -> str:
 
 
 def _into_spool(settings: Settings, request: dict[str, Any]) -> Callable[[Runtime], Awaitable[str]]:
-    """Hand the message in by the same door; the next server delivers it."""
+    """Hand the message in by the same operation; the next server delivers it."""
 
     async def work(runtime: Runtime) -> str:
-        terms = Terms(settings.provider.domain, settings.delivery.retry_for, settings.quota.new_account)
-        door = Submissions(runtime, _lanes(settings, runtime), terms, RateLimiter())
-        return await door.submit(_submission(settings, request))
+        from mailstead.app import parts
+        from mailstead.app.house import House
+        from mailstead.aws.gateway import Request
+
+        caller = Caller(FIRST_ACCOUNT, settings.regions[0], "", arn_of(FIRST_ACCOUNT, ROOT), ROOT)
+        raw = request["Content"].get("Raw")
+        if raw is not None:
+            raw["Data"] = base64.b64decode(raw["Data"])
+        send = parts.handlers(House(runtime, settings))["sesv2", "SendEmail"]
+        answer = await send(Request(caller, request, runtime.clock.now()))
+        return str((answer or {})["MessageId"])
 
     return work
-
-
-def _lanes(settings: Settings, runtime: Runtime) -> Router:
-    hosted = frozenset(one.domain for one in settings.hosted.domains)
-    routing = RoutingSettings(settings.delivery.mode, settings.provider.domain, hosted)
-    return Router(routing, runtime.dns, (), runtime.clock)
-
-
-def _submission(settings: Settings, request: dict[str, Any]) -> Submission:
-    content, destination = request["Content"], request.get("Destination", {})
-    to, cc, bcc = (tuple(destination.get(f"{name}Addresses", ())) for name in ("To", "Cc", "Bcc"))
-    plain = Submission(
-        caller=Caller(FIRST_ACCOUNT, settings.regions[0], "", arn_of(FIRST_ACCOUNT, ROOT), ROOT),
-        operation="SendEmail",
-        limit=settings.limits.v2_message_bytes,
-        source=request.get("FromEmailAddress"),
-    )
-    if "Raw" in content:
-        raw = base64.b64decode(content["Raw"]["Data"])
-        return replace(plain, operation="SendRawEmail", raw=raw, destinations=(*to, *cc, *bcc) or None)
-    return replace(plain, simple=_content(content["Simple"]), to=to, cc=cc, bcc=bcc)
-
-
-def _content(simple: dict[str, Any]) -> Simple:
-    texts = {name.lower(): (part["Data"], part["Charset"]) for name, part in simple["Body"].items()}
-    subject = simple["Subject"]["Data"]
-    if any(char in subject for char in "\r\n\0"):
-        raise Invalid("Subject contains control or whitespace")
-    return Simple((subject, "UTF-8"), **texts)
