@@ -11,7 +11,7 @@ BAD_NAMES = frozenset(
 )  # a name says what a thing is for, not that it was left over
 CLOCK = "src/mailstead/base/clock.py"
 SQL_HOMES = ("src/mailstead/store/", "src/mailstead/ses/", "src/mailstead/mailboxes/")
-LIVE = ("tests/peers/", "tests/e2e/", "tests/servers/", "tests/cli/")
+LIVE = ("tests/peers/", "tests/e2e/", "tests/servers/", "tests/cli/", "tests/faults/")
 _READS = {
     "time": {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"},
     "datetime": {"now", "utcnow", "today"},
