@@ -116,7 +116,7 @@ async def _verified(tx: Transaction, caller: Caller, draft: Draft, *, sandbox: b
     for mailbox in asked:
         covering = await identities.covering(tx, caller.account, caller.region, mailbox.address)
         if covering is None:
-            failed.append(mailbox.text)
+            failed.append(mailbox.text if mailbox.text != f"<{mailbox.address}>" else mailbox.address)
         elif not first:
             first = covering.name
     if failed:
