@@ -183,7 +183,8 @@ def test_verified_recipients_and_the_simulator_pass(sandbox: Yard) -> None:
 )
 def test_a_foreign_identity(yard: Yard, option: str, arn: str) -> None:
     said = refused(yard, Denied, options=Options(**{option: arn}))
-    assert CALLER.arn in str(said) and arn in str(said)
+    assert CALLER.arn in str(said)
+    assert arn in str(said)
     header = {"source_arn": b"X-SES-SOURCE-ARN", "from_arn": b"X-SES-FROM-ARN"}.get(option, b"X-SES-RETURN-PATH-ARN")
     raw = header + b": " + arn.encode() + b"\r\nFrom: a@example.com\r\n\r\nx\r\n"
     assert str(refused(yard, Denied, raw=raw)) == str(said)

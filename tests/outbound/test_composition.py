@@ -108,7 +108,8 @@ def test_charsets_stay_as_they_came() -> None:
     fields = b"Subject: \xb0\xa1\xb3\xaa\r\nContent-Type: text/plain; charset=euc-kr\r\n"
     body = b"\r\n\xb0\xa1\xb3\xaa\r\n\x1b$)C\x0e0!\x0f\r\n"
     made = finish(FROM + fields + body)
-    assert made.startswith(FROM + fields) and made.endswith(body)
+    assert made.startswith(FROM + fields)
+    assert made.endswith(body)
 
 
 @pytest.mark.parametrize(("region", "host"), [("us-east-1", "email.mail.test"), ("eu-west-1", "eu-west-1.mail.test")])
@@ -119,7 +120,8 @@ def test_message_id_of_a_region(region: str, host: str) -> None:
 def test_feedback_id_is_one_for_an_account() -> None:
     one, other = (composition.feedback_id("eu-west-1", account) for account in ("111122223333", "111122223334"))
     assert re.fullmatch(r"::1\.eu-west-1\.[A-Za-z0-9+/]{43}=:AmazonSES", one)
-    assert one != other and one == composition.feedback_id("eu-west-1", "111122223333")
+    assert one != other
+    assert one == composition.feedback_id("eu-west-1", "111122223333")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,8 @@ def test_bare_line_ends_cannot_hide_a_field() -> None:
 def test_from_in_every_form(field: bytes, address: str) -> None:
     found = draft(field, source=None)
     assert addresses(found.claims) == [address]
-    assert found.sender == "a@example.com" and found.from_domain == "example.com"
+    assert found.sender == "a@example.com"
+    assert found.from_domain == "example.com"
 
 
 def test_every_author_counts_those_of_groups_too() -> None:
@@ -280,7 +283,8 @@ def test_recipients_of_the_header() -> None:
 
 
 def test_recipients_once_whatever_the_case_of_the_domain() -> None:
-    found = draft(FROM, to=("R@example.net", "r@EXAMPLE.NET", "r@example.net", "X <r@Example.net>", "r@b\u00fccher.example", "r@xn--bcher-kva.example"))  # fmt: skip
+    to = ("R@example.net", "r@EXAMPLE.NET", "r@example.net", "X <r@Example.net>")
+    found = draft(FROM, to=(*to, "r@b\u00fccher.example", "r@xn--bcher-kva.example"))
     assert addresses(found.recipients) == ["R@example.net", "r@EXAMPLE.NET", "r@b\u00fccher.example"]
 
 
@@ -352,9 +356,9 @@ def test_wrong_tags(tags: bytes) -> None:
 
 
 def build(**given: object) -> bytes:
-    fields: dict[str, object] = {
-        "to": ["r@example.net"], "cc": [], "reply_to": [], "simple": Simple(("s", None), ("t", None)), "now": NOW, **given
-    }  # fmt: skip
+    simple = Simple(("s", None), ("t", None))
+    usual: dict[str, object] = {"to": ["r@example.net"], "cc": [], "reply_to": [], "simple": simple, "now": NOW}
+    fields = {**usual, **given}
     source = str(fields.pop("source", "a@example.com"))
     return composition.build(source, **fields)  # type: ignore[arg-type]
 

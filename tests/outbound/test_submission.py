@@ -26,9 +26,12 @@ def test_one_row_a_recipient_and_one_lane_a_destination(yard: Yard) -> None:
     now = yard.clock.now()
     message, content = stored(yard, name)
     assert (message.account, message.region, message.origin, message.created) == (ACCOUNT, REGION, "submission", now)
-    assert message.sender == "sender@example.com" and message.identity == "example.com"
-    assert message.return_path.endswith("@" + PROVIDER) and name in message.return_path
-    assert message.size == len(content) and not message.eight_bit
+    assert message.sender == "sender@example.com"
+    assert message.identity == "example.com"
+    assert message.return_path.endswith("@" + PROVIDER)
+    assert name in message.return_path
+    assert message.size == len(content)
+    assert not message.eight_bit
     assert yard.open(name) == 3
     rows = yard.rows("SELECT n, recipient, lane, state, due, expires, attempts FROM deliveries ORDER BY n")
     assert rows == [
@@ -49,7 +52,8 @@ def test_the_send_event_tells_the_mail_as_it_was_handed_in(yard: Yard) -> None:
     )
     name = yard.submit("R <r@example.net>", raw=raw, source="Sender <sender@example.com>", received="from a by b")
     message, content = stored(yard, name)
-    assert b"X-SES" not in content and b"theirs@" not in content
+    assert b"X-SES" not in content
+    assert b"theirs@" not in content
     (event,) = yard.events(name)
     now = events.iso(yard.clock.now())
     assert events.document(event, msgspec.json.decode(message.mail_json)) == {
@@ -103,13 +107,15 @@ def test_a_formatted_send_goes_to_all_of_its_lists(yard: Yard) -> None:
     assert [recipient for recipient, _ in yard.states(name)] == ["t@example.net", "c@example.net", "b@example.net"]
     assert b"b@example.net" not in content
     parsed = Message.parse(content)
-    assert parsed.header("From") == "S\u00f6nder <sender@example.com>" and parsed.header("Subject") == "h\u00e9llo"
+    assert parsed.header("From") == "S\u00f6nder <sender@example.com>"
+    assert parsed.header("Subject") == "h\u00e9llo"
 
 
 def test_tags_of_the_api_stand_in_the_events(yard: Yard) -> None:
     name = yard.submit("r@example.net", options=Options(tags=(("a", "1"), ("a", "2"), ("b", "3"))))
     mail = msgspec.json.decode(stored(yard, name)[0].mail_json)
-    assert mail["tags"]["a"] == ["1", "2"] and mail["tags"]["b"] == ["3"]
+    assert mail["tags"]["a"] == ["1", "2"]
+    assert mail["tags"]["b"] == ["3"]
 
 
 def test_a_large_body_is_a_file_before_the_row(yard: Yard) -> None:
