@@ -4,8 +4,28 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from functools import lru_cache
 
 import msgspec
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds))
+
+
+def _time(record: logging.LogRecord) -> str:
+    return f"{_second(int(record.created))}.{int(record.msecs):03d}"
+
+
+class Lines(logging.Formatter):
+    """Each record as a line for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line = f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 class JsonLines(logging.Formatter):
@@ -14,7 +34,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         about = {
-            "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}",
+            "time": _time(record),
             "level": record.levelname.lower(),
             "part": record.name.removeprefix("mailstead."),
             "message": record.getMessage(),
@@ -27,10 +47,16 @@ class JsonLines(logging.Formatter):
 def set_up(level: str, form: str) -> None:
     """Send everything to stderr from here on."""
     handler = logging.StreamHandler(sys.stderr)
-    text = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(text))
+    handler.setFormatter(JsonLines() if form == "json" else Lines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    _without_what_nobody_reads()
     for quiet in ("uvicorn.error", "asyncio"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
+
+
+def _without_what_nobody_reads() -> None:
+    """Neither line shows thread, process, task or source: finding them costs more than writing the line."""
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = ""  # the way that the standard library's logging how-to names

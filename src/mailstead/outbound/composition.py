@@ -10,6 +10,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 
 from mailstead.base.address import bare, check_address
@@ -224,10 +225,16 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def date(now: int) -> str:
     """``Fri, 6 Sep 2019 18:52:14 +0000``, as SES writes it (RFC 5322 §3.3; SES: smtp §6)."""
-    t = datetime.fromtimestamp(now // 1000, UTC)
+    return _date(now // 1000)
+
+
+@lru_cache(maxsize=4)
+def _date(seconds: int) -> str:
+    t = datetime.fromtimestamp(seconds, UTC)
     return f"{_DAYS[t.weekday()]}, {t.day} {_MONTHS[t.month - 1]} {t.year} {t:%H:%M:%S} +0000"
 
 
+@lru_cache(maxsize=1000)
 def feedback_id(region: str, account: str) -> str:
     """The value by which complaint loops name the sender; one for all mail of an account (SES: smtp §6)."""
     token = base64.b64encode(sha256(f"mailstead-feedback-id:{account}".encode()).digest()).decode()

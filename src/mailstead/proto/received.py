@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 MAX_HOPS = 100  # RFC 5321 §6.3: so many Received fields are a loop
 
@@ -34,7 +35,12 @@ class Hop:
 
 def date(now: int) -> str:
     """``Sun, 07 Feb 2021 19:26:07 +0000 (UTC)``; ``now`` in milliseconds."""
-    t = datetime.fromtimestamp(now // 1000, UTC)
+    return _date(now // 1000)
+
+
+@lru_cache(maxsize=4)
+def _date(seconds: int) -> str:
+    t = datetime.fromtimestamp(seconds, UTC)
     day, month = _DAYS[t.weekday()], _MONTHS[t.month - 1]
     return f"{day}, {t.day:02} {month} {t.year} {t.hour:02}:{t.minute:02}:{t.second:02} +0000 (UTC)"
 

@@ -251,6 +251,8 @@ class SqliteDatabase:
         # "x" is a name on PostgreSQL, never a text: here too.
         connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
         connection.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
+        # A plan is made once: else a statement with a range is compiled again for each new value.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         connection.execute(_PRAGMAS).fetchall()  # to the last statement
         connection.execute(f"PRAGMA cache_size = -{cache_kib}").fetchall()
         if not writes:
