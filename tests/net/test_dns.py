@@ -67,6 +67,12 @@ def tiny_server(answer: Callable[[dns.message.Message, int], dns.message.Message
         sock.close()
 
 
+@pytest.fixture(scope="module")
+def nsd() -> Iterator[Nsd]:
+    with Nsd({"example.org": ZONE}) as server:
+        yield server
+
+
 def reply(query: dns.message.Message, *lines: str, rcode: int = 0, ad: bool = False) -> dns.message.Message:
     response = dns.message.make_response(query)
     response.set_rcode(dns.rcode.Rcode(rcode))
@@ -83,32 +89,28 @@ def ask(server: str, name: str, kind: str) -> Answer:
     return asyncio.run(DnsResolver(server, ManualClock()).query(name, kind))
 
 
-def test_records_as_they_stand_in_a_real_zone(dns: Nsd) -> None:
-    dns.set("example.org", ZONE)
-    assert ask(dns.address, "Example.ORG.", "MX").records == ("10 mx1.example.org", "20 mx2.example.org")
-    assert ask(dns.address, "mx1.example.org", "AAAA").records == ("2001:db8::10",)
-    assert ask(dns.address, "txt.example.org", "TXT").records == ("v=spf1 -all",)
-    assert ask(dns.address, "null.example.org", "MX").records == ("0 .",)
-    assert ask(dns.address, "ptr.example.org", "PTR").records == ("host.example.org",)
+def test_records_as_they_stand_in_a_real_zone(nsd: Nsd) -> None:
+    assert ask(nsd.address, "Example.ORG.", "MX").records == ("10 mx1.example.org", "20 mx2.example.org")
+    assert ask(nsd.address, "mx1.example.org", "AAAA").records == ("2001:db8::10",)
+    assert ask(nsd.address, "txt.example.org", "TXT").records == ("v=spf1 -all",)
+    assert ask(nsd.address, "null.example.org", "MX").records == ("0 .",)
+    assert ask(nsd.address, "ptr.example.org", "PTR").records == ("host.example.org",)
 
 
-def test_aliases_are_followed(dns: Nsd) -> None:
-    dns.set("example.org", ZONE)
-    assert ask(dns.address, "alias.example.org", "A").records == ("192.0.2.10",)
-    assert ask(dns.address, "alias.example.org", "CNAME").records == ("mx1.example.org",)
-    assert ask(dns.address, "dead.example.org", "A").exists is False
-    assert ask(dns.address, "far.example.org", "A") == Answer((), True, False, 1)
+def test_aliases_are_followed(nsd: Nsd) -> None:
+    assert ask(nsd.address, "alias.example.org", "A").records == ("192.0.2.10",)
+    assert ask(nsd.address, "alias.example.org", "CNAME").records == ("mx1.example.org",)
+    assert ask(nsd.address, "dead.example.org", "A").exists is False
+    assert ask(nsd.address, "far.example.org", "A") == Answer((), True, False, 1)
 
 
-def test_no_such_name_and_no_such_type_are_told_apart(dns: Nsd) -> None:
-    dns.set("example.org", ZONE)
-    assert ask(dns.address, "nobody.example.org", "A").exists is False
-    assert ask(dns.address, "mx2.example.org", "AAAA") == Answer((), True, False, 1)
+def test_no_such_name_and_no_such_type_are_told_apart(nsd: Nsd) -> None:
+    assert ask(nsd.address, "nobody.example.org", "A").exists is False
+    assert ask(nsd.address, "mx2.example.org", "AAAA") == Answer((), True, False, 1)
 
 
-def test_long_answers_come_over_tcp(dns: Nsd) -> None:
-    dns.set("example.org", ZONE)
-    assert len(ask(dns.address, "big.example.org", "TXT").records[0]) == 1600
+def test_long_answers_come_over_tcp(nsd: Nsd) -> None:
+    assert len(ask(nsd.address, "big.example.org", "TXT").records[0]) == 1600
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -57,15 +57,20 @@ class Hop:
     password: str = ""
 
 
+@pytest.fixture(scope="module")
+def nsd() -> Iterator[Nsd]:
+    with Nsd({"example.org": ZONE}) as server:
+        yield server
+
+
 def route(
-    dns: Nsd,
+    nsd: Nsd,
     lane: str,
     settings: RoutingSettings = DIRECT,
     own: Collection[tuple[str, int]] = (("127.0.0.9", 2599),),
 ) -> Route:
-    dns.set("example.org", ZONE)
     clock = ManualClock()
-    return asyncio.run(Router(settings, DnsResolver(dns.address, clock), own, clock).route(lane))
+    return asyncio.run(Router(settings, DnsResolver(nsd.address, clock), own, clock).route(lane))
 
 
 @pytest.mark.parametrize(
@@ -95,16 +100,16 @@ def test_lanes(mode: str, recipient: str, lane: str) -> None:
 
 
 @pytest.mark.parametrize("recipient", ["nobody", "", "a@", "a@\ud800", "a@xn--\u00fc..x", "@", "a@" + "ü" * 300])
-def test_an_impossible_recipient_has_a_lane_and_a_final_refusal(dns: Nsd, recipient: str) -> None:
+def test_an_impossible_recipient_has_a_lane_and_a_final_refusal(nsd: Nsd, recipient: str) -> None:
     clock = ManualClock()
-    router = Router(DIRECT, DnsResolver(dns.address, clock), (), clock)
+    router = Router(DIRECT, DnsResolver(nsd.address, clock), (), clock)
     refusal = asyncio.run(router.route(router.lane_for(recipient))).refusal
     assert refusal is not None
     assert (refusal.code, refusal.enhanced) == (550, "5.1.2")
 
 
-def test_mail_servers_in_order_of_preference(dns: Nsd) -> None:
-    found = route(dns, "example.org")
+def test_mail_servers_in_order_of_preference(nsd: Nsd) -> None:
+    found = route(nsd, "example.org")
     assert found.refusal is None
     assert found.site == "mx1.example.org,mx2.example.org"
     assert {host.name for host in found.hosts[:2]} == {"mx1.example.org", "mx2.example.org"}
@@ -113,27 +118,27 @@ def test_mail_servers_in_order_of_preference(dns: Nsd) -> None:
     assert found.tls == "opportunistic"
 
 
-def test_the_same_preference_shares_the_work(dns: Nsd) -> None:
-    assert {route(dns, "example.org").hosts[0].name for _ in range(20)} == {"mx1.example.org", "mx2.example.org"}
+def test_the_same_preference_shares_the_work(nsd: Nsd) -> None:
+    assert {route(nsd, "example.org").hosts[0].name for _ in range(20)} == {"mx1.example.org", "mx2.example.org"}
 
 
-def test_both_families_take_turns(dns: Nsd) -> None:
-    host = next(host for host in route(dns, "example.org").hosts if host.name == "mx1.example.org")
+def test_both_families_take_turns(nsd: Nsd) -> None:
+    host = next(host for host in route(nsd, "example.org").hosts if host.name == "mx1.example.org")
     assert host.addresses[0] == "2001:db8::1"
     assert set(host.addresses[1:]) == {"192.0.2.1", "192.0.2.2"}
-    four = route(dns, "alias.example.org", replace(DIRECT, ipv6=False)).hosts[0]
+    four = route(nsd, "alias.example.org", replace(DIRECT, ipv6=False)).hosts[0]
     assert set(four.addresses) == {"192.0.2.1", "192.0.2.2"}
 
 
-def test_an_address_record_stands_in_for_a_mail_server(dns: Nsd) -> None:
-    found = route(dns, "only-a.example.org")
+def test_an_address_record_stands_in_for_a_mail_server(nsd: Nsd) -> None:
+    found = route(nsd, "only-a.example.org")
     assert [(host.name, host.addresses) for host in found.hosts] == [("only-a.example.org", ("192.0.2.5",))]
 
 
-def test_address_literals(dns: Nsd) -> None:
-    assert route(dns, "[192.0.2.77]").hosts[0].addresses == ("192.0.2.77",)
-    assert route(dns, "[ipv6:2001:db8::7]").hosts[0].addresses == ("2001:db8::7",)
-    assert str(route(dns, "[nonsense]").refusal).startswith("550 5.1.2")
+def test_address_literals(nsd: Nsd) -> None:
+    assert route(nsd, "[192.0.2.77]").hosts[0].addresses == ("192.0.2.77",)
+    assert route(nsd, "[ipv6:2001:db8::7]").hosts[0].addresses == ("2001:db8::7",)
+    assert str(route(nsd, "[nonsense]").refusal).startswith("550 5.1.2")
 
 
 @pytest.mark.parametrize(
@@ -147,39 +152,39 @@ def test_address_literals(dns: Nsd) -> None:
         ("[127.0.0.9]", "554 5.4.6 Mail for [127.0.0.9] loops back to this server"),
     ],
 )
-def test_definite_refusals(dns: Nsd, lane: str, refusal: str) -> None:
-    assert str(route(dns, lane).refusal) == refusal
+def test_definite_refusals(nsd: Nsd, lane: str, refusal: str) -> None:
+    assert str(route(nsd, lane).refusal) == refusal
 
 
-def test_a_server_without_an_address_is_passed_over(dns: Nsd) -> None:
-    assert [host.name for host in route(dns, "half.example.org").hosts] == ["mx2.example.org"]
-    assert [host.name for host in route(dns, "dotted.example.org").hosts] == ["mx2.example.org"]
+def test_a_server_without_an_address_is_passed_over(nsd: Nsd) -> None:
+    assert [host.name for host in route(nsd, "half.example.org").hosts] == ["mx2.example.org"]
+    assert [host.name for host in route(nsd, "dotted.example.org").hosts] == ["mx2.example.org"]
 
 
-def test_where_we_are_a_backup_only_better_servers_are_tried(dns: Nsd) -> None:
-    assert [host.name for host in route(dns, "loop.example.org").hosts] == ["mx1.example.org"]
+def test_where_we_are_a_backup_only_better_servers_are_tried(nsd: Nsd) -> None:
+    assert [host.name for host in route(nsd, "loop.example.org").hosts] == ["mx1.example.org"]
 
 
-def test_we_know_ourselves_by_name_too(dns: Nsd) -> None:
+def test_we_know_ourselves_by_name_too(nsd: Nsd) -> None:
     named = replace(DIRECT, hostname="US.example.org")
-    assert route(dns, "ours.example.org", named, own=()).refusal is not None
+    assert route(nsd, "ours.example.org", named, own=()).refusal is not None
 
 
-def test_a_wildcard_listener_is_every_address_of_this_machine(dns: Nsd) -> None:
+def test_a_wildcard_listener_is_every_address_of_this_machine(nsd: Nsd) -> None:
     own = [("0.0.0.0", 2599)]
-    assert str(route(dns, "ours.example.org", own=own).refusal).startswith("554 5.4.6")
-    assert route(dns, "only-a.example.org", own=own).refusal is None
-    assert route(dns, "ours.example.org", own=[("0.0.0.0", 25)]).refusal is None
+    assert str(route(nsd, "ours.example.org", own=own).refusal).startswith("554 5.4.6")
+    assert route(nsd, "only-a.example.org", own=own).refusal is None
+    assert route(nsd, "ours.example.org", own=[("0.0.0.0", 25)]).refusal is None
 
 
-def test_private_addresses_are_refused_unless_allowed(dns: Nsd) -> None:
+def test_private_addresses_are_refused_unless_allowed(nsd: Nsd) -> None:
     strict = replace(DIRECT, allow_private_hosts=False)
     text = "550 5.4.4 private.example.org resolves only to private addresses"
-    assert str(route(dns, "private.example.org", strict).refusal) == text
-    assert route(dns, "mixed.example.org", strict).hosts[0].addresses == ("1.1.1.1",)
-    assert route(dns, "private.example.org").refusal is None
+    assert str(route(nsd, "private.example.org", strict).refusal) == text
+    assert route(nsd, "mixed.example.org", strict).hosts[0].addresses == ("1.1.1.1",)
+    assert route(nsd, "private.example.org").refusal is None
     for lane in ("[127.0.0.1]", "[ipv6:::1]", "[169.254.169.254]", "[ipv6:::ffff:127.0.0.1]", "local.example.org"):
-        assert str(route(dns, lane, strict).refusal).startswith("550 5.4.4")
+        assert str(route(nsd, lane, strict).refusal).startswith("550 5.4.4")
 
 
 def test_dns_that_cannot_tell_is_temporary() -> None:
@@ -212,36 +217,64 @@ def test_one_unknown_server_makes_it_temporary_unless_another_has_an_address() -
     assert [host.name for host in asyncio.run(found.route("x.example")).hosts] == ["b.example"]
 
 
-def test_routes_are_kept_as_long_as_dns_allows(dns: Nsd) -> None:
-    dns.set("example.org", "@ MX 10 mx1\nmx1 A 192.0.2.1")
+class Moving:
+    """A host that has another address every time."""
+
+    def __init__(self, ttl: int) -> None:
+        self.ttl = ttl
+        self.asked = 0
+
+    async def query(self, name: str, kind: str) -> Answer:
+        if kind == "A":
+            self.asked += 1
+            return Answer((f"192.0.2.{self.asked}",), ttl=self.ttl)
+        return Answer((), ttl=86400)
+
+
+@pytest.mark.parametrize(("ttl", "kept"), [(60, 60), (86400, 300)])
+def test_routes_are_kept_as_long_as_dns_allows(ttl: int, kept: int) -> None:
     clock = ManualClock()
-    resolver = DnsResolver(dns.address, clock)
-    router = Router(DIRECT, resolver, (), clock)
+    router = Router(DIRECT, Moving(ttl), (), clock)
 
     async def scene() -> None:
         first = await router.route("example.org")
-        clock.advance(999)
+        clock.advance(kept * 1000 - 1)
         assert await router.route("example.org") is first
-        dns.set("example.org", "@ MX 10 mx1\nmx1 A 192.0.2.2")
         clock.advance(1)
         assert (await router.route("example.org")).hosts[0].addresses == ("192.0.2.2",)
+        clock.advance(-3_600_000)  # the machine's clock is set back
+        assert (await router.route("example.org")).hosts[0].addresses == ("192.0.2.3",)
 
     asyncio.run(scene())
 
 
-def test_capture_mode_lets_nothing_out(dns: Nsd) -> None:
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailstead.outbound.routing.MAX_ROUTES", 2)
+    clock = ManualClock()
+    resolver = Moving(60)
+    router = Router(DIRECT, resolver, (), clock)
+
+    async def scene() -> None:
+        for domain in ("a.example", "b.example", "c.example", "b.example", "a.example"):
+            await router.route(domain)
+
+    asyncio.run(scene())
+    assert resolver.asked == 4
+
+
+def test_capture_mode_lets_nothing_out(nsd: Nsd) -> None:
     capture = replace(DIRECT, mode="capture", smarthost=Hop("192.0.2.1", 25))
     for lane in ("example.org", "relay:", "capture:"):
-        assert route(dns, lane, capture).agent == "capture"
-    assert route(dns, "capture:").agent == "capture"
-    assert route(dns, "simulator:", capture).agent == "simulator"
-    assert route(dns, "local:hosted.example", capture) == Route("local", "local:hosted.example")
+        assert route(nsd, lane, capture).agent == "capture"
+    assert route(nsd, "capture:").agent == "capture"
+    assert route(nsd, "simulator:", capture).agent == "simulator"
+    assert route(nsd, "local:hosted.example", capture) == Route("local", "local:hosted.example")
 
 
-def test_relay(dns: Nsd) -> None:
+def test_relay(nsd: Nsd) -> None:
     relay = replace(DIRECT, mode="relay", smarthost=Hop("mx1.example.org", 587, username="u", password="p"))
-    found = route(dns, "example.org", relay)
-    assert found == route(dns, "relay:", relay)
+    found = route(nsd, "example.org", relay)
+    assert found == route(nsd, "relay:", relay)
     assert (found.agent, found.tls, found.username, found.password) == ("smtp", "require", "u", "p")
     assert (found.hosts[0].name, found.hosts[0].port) == ("mx1.example.org", 587)
     assert "2001:db8::1" in found.hosts[0].addresses
@@ -255,13 +288,13 @@ def test_relay(dns: Nsd) -> None:
         (Hop("::1", 465, implicit_tls=True, username="u", password="p"), "implicit"),
     ],
 )
-def test_relay_to_our_own_ground(dns: Nsd, hop: Hop, tls: str) -> None:
-    found = route(dns, "relay:", replace(DIRECT, mode="relay", smarthost=hop, allow_private_hosts=False))
+def test_relay_to_our_own_ground(nsd: Nsd, hop: Hop, tls: str) -> None:
+    found = route(nsd, "relay:", replace(DIRECT, mode="relay", smarthost=hop, allow_private_hosts=False))
     assert (found.refusal, found.tls) == (None, tls)
 
 
 @pytest.mark.parametrize("hop", [None, Hop("nobody.example.org", 25), Hop("127.0.0.9", 2599)])
-def test_an_operators_mistake_bounces_nothing(dns: Nsd, hop: Hop | None) -> None:
-    refusal = route(dns, "relay:", replace(DIRECT, mode="relay", smarthost=hop)).refusal
+def test_an_operators_mistake_bounces_nothing(nsd: Nsd, hop: Hop | None) -> None:
+    refusal = route(nsd, "relay:", replace(DIRECT, mode="relay", smarthost=hop)).refusal
     assert refusal is not None
     assert refusal.transient

@@ -464,6 +464,8 @@ class SmtpConnection(asyncio.Protocol):
         while self._backlog is not None and not self._paused and not self.closed:
             end = self._offset + SLICE
             self._transport.write(memoryview(self._backlog)[self._offset : end])
+            if self._transport.is_closing():  # it swallows what comes now, and nothing of it has left
+                return
             self._offset = end
             if end >= len(self._backlog):
                 self._backlog = None
