@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import groupby
 from random import random
@@ -35,14 +37,26 @@ from mailstead.worker import Duty, Loop
 log = logging.getLogger(__name__)
 
 HEALTHY_LANES = 400
+KNOWN_LANES = 100
+SLOW_LANES = 1000
 FAILING_LANES = 100
-"""Lanes worked on at once; failing ones can never take the places of the others."""
+"""Lanes worked on at once, each kind in places of its own.  Known ones have answered not long ago; slow ones have never
+failed but do not answer; failing ones failed last time.  None of them can take the places of the others."""
+PLACES = HEALTHY_LANES + KNOWN_LANES + SLOW_LANES + FAILING_LANES
+SLOW_AFTER = 1.0
+"""Seconds without an answer after which a lane is slow."""
+KNOWN = 10_000
+"""Names of lanes that answered, kept in memory: their mail need not stand in line behind the unknown."""
 WINDOW = 40
 """Parcels of one lane under way at once."""
+PROBE = 4
+"""The same while nobody has answered there."""
 REFILL = 10
 """So much of the window must be free before more is looked for: a look costs as much for one parcel as for ten."""
 IN_MEMORY = 48 << 20
 """Bytes of message content under way at once, all lanes together; one message alone may be larger."""
+LANE_IN_MEMORY = IN_MEMORY // 4
+"""The same for one lane."""
 LINGER = 1.0
 """Seconds a lane is kept after its last delivery: the next message finds it open."""
 LOOK = 1.0
@@ -92,6 +106,15 @@ class Budget:
                 await self._room.wait()
             self._taken += size
 
+    @asynccontextmanager
+    async def room(self, size: int) -> AsyncIterator[None]:
+        """Take it and give it back."""
+        await self.take(size)
+        try:
+            yield
+        finally:
+            self.give(size)
+
     def _fits(self, size: int) -> bool:
         return self._taken == 0 or self._taken + size <= self._size
 
@@ -104,9 +127,14 @@ class Budget:
 class Drain:
     """One lane in our hands."""
 
-    def __init__(self, lane: str, failures: int) -> None:
+    def __init__(self, lane: str, failures: int, since: float) -> None:
         self.lane = lane
         self.failures = failures
+        self.since = since
+        """When we took it, in seconds of the clock that only grows."""
+        self.answered = False
+        """Has anybody been reached since?"""
+        self.budget = Budget(LANE_IN_MEMORY)
         self.under_way: set[tuple[str, int]] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.unreached: Reply | None = None
@@ -114,6 +142,17 @@ class Drain:
         self.stuck = False
         """Set when nothing can be written down about it: nothing more is begun, and it is looked at again soon."""
         self.poked = asyncio.Event()
+
+    @property
+    def window(self) -> int:
+        """Parcels that may be under way at once.
+
+        Who has not answered is asked with few, who failed last time with one: the others need not all hear that nobody
+        is there, nor fill the memory while they wait for it.
+        """
+        if self.answered:
+            return WINDOW
+        return 1 if self.failures else PROBE
 
     def ended(self, task: asyncio.Task[None]) -> None:
         """A parcel has been settled."""
@@ -151,13 +190,14 @@ class Scheduler:
         self._settlement = settling
         self._retry_for = retry_for
         self._drains: dict[str, Drain] = {}
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._called: set[str] = set()
+        """Known lanes that got mail since the last claim."""
         self._budget = Budget(IN_MEMORY)
         self._stopping = False
         self._unwritten = 0
         """Settlements that wait for the database: until they are written, nothing more is sent."""
-        self.loop: Loop[Lane] = Loop(
-            Duty("deliveries", self._claim, self._drain, self._failed, HEALTHY_LANES + FAILING_LANES)
-        )
+        self.loop: Loop[Lane] = Loop(Duty("deliveries", self._claim, self._drain, self._failed, PLACES))
 
     # -- the duty
 
@@ -180,32 +220,46 @@ class Scheduler:
 
     def _hear(self, lane: str) -> None:
         drain = self._drains.get(lane)
-        if drain is None:
-            self.loop.wake()
-        else:
+        if drain is not None:
             drain.poked.set()
+            return
+        if lane in self._known:
+            self._called.add(lane)
+        self.loop.wake()
 
     async def _claim(self, places: int) -> list[Lane]:
         now = self._runtime.clock.now()
         if self._unwritten or not await self._runtime.db.read(lambda tx: spool.anything_due(tx, now)):
             return []
-        failing = sum(drain.failures > 0 for drain in self._drains.values())
-        healthy_places = min(places, HEALTHY_LANES - (len(self._drains) - failing))
+        healthy, slow, failing = self._census()
+        called = sorted(self._called)[: max(0, HEALTHY_LANES + KNOWN_LANES - healthy)]
+        self._called.clear()
+        healthy_places = min(places, HEALTHY_LANES - healthy, HEALTHY_LANES + SLOW_LANES - healthy - slow)
         failing_places = min(places, FAILING_LANES - failing)
-        if healthy_places <= 0 and failing_places <= 0:
+        if not called and healthy_places <= 0 and failing_places <= 0:
             return []
         lanes = await self._runtime.db.run(
             lambda tx: work.claim_lanes(
                 tx,
                 worker=self._runtime.worker,
                 now=now,
-                healthy=max(0, healthy_places),
+                named=called,
+                healthy=max(0, healthy_places - len(called)),
                 failing=max(0, failing_places),
             )
         )
+        since = self._runtime.clock.monotonic()
         for lane, failures in lanes:
-            self._drains[lane] = Drain(lane, failures)
+            self._drains[lane] = Drain(lane, failures, since)
         return lanes
+
+    def _census(self) -> tuple[int, int, int]:
+        """How many lanes in our hands are healthy, slow, failing."""
+        before = self._runtime.clock.monotonic() - SLOW_AFTER
+        drains = self._drains.values()
+        failing = sum(drain.failures > 0 for drain in drains)
+        slow = sum(not drain.answered and not drain.failures and drain.since < before for drain in drains)
+        return len(drains) - failing - slow, slow, failing
 
     async def _failed(self, claimed: Lane, error: Exception) -> None:
         lane, failures = claimed
@@ -246,9 +300,8 @@ class Scheduler:
 
     async def _begin(self, drain: Drain) -> bool:
         """Start what is due, as far as the window has room. Is there more to look for at once?"""
-        room = WINDOW - len(drain.tasks)
-        # A failing lane is asked with one message first: the others need not all hear that nobody is there.
-        if room < REFILL or self._unwritten or (drain.failures and drain.tasks):
+        room = drain.window - len(drain.tasks)
+        if self._unwritten or room < min(REFILL, drain.window):
             return False
         now = self._runtime.clock.now()
         limit = len(drain.under_way) + room + MAX_RECIPIENTS
@@ -258,7 +311,7 @@ class Scheduler:
         full = len(rows) == limit
         if full:
             groups.pop()  # some of its siblings may stand behind the limit
-        for group in groups[: 1 if drain.failures else room]:
+        for group in groups[:room]:
             task = asyncio.create_task(self._deliver(drain, group))
             drain.under_way.update((row.message, row.n) for row in group)
             drain.tasks.add(task)
@@ -277,7 +330,7 @@ class Scheduler:
         return True
 
     def _crowded(self) -> bool:
-        return len(self._drains) >= HEALTHY_LANES
+        return len(self._drains) >= HEALTHY_LANES and self._census()[0] >= HEALTHY_LANES
 
     async def _release(self, drain: Drain) -> None:
         """Give the lane back. Where the database does not take that now, keep it until it does."""
@@ -319,11 +372,8 @@ class Scheduler:
             message = await self._runtime.db.read(lambda tx: spool.read(tx, group[0].message))
             if message is None:
                 raise NotFound(f"message {group[0].message} has no row")
-            await self._budget.take(message.size)
-            try:
+            async with drain.budget.room(message.size), self._budget.room(message.size):
                 await self._attempt(drain, message, group)
-            finally:
-                self._budget.give(message.size)
         except Unreachable as error:
             log.warning("%s lane=%s put off: %s", group[0].message, drain.lane, error)
             await self._put_off(drain, group, Reply(451, error.message, "4.3.0"))
@@ -358,9 +408,18 @@ class Scheduler:
         failing = drain.failures > 0
         if attempt.reached:
             drain.failures = 0
+            self._answered(drain)
         else:
             drain.unreached = next(iter(attempt.replies.values()))
+            self._known.pop(drain.lane, None)
         await self._settle(Case(message, original, attempt, drain.lane, failing), verdicts)
+
+    def _answered(self, drain: Drain) -> None:
+        drain.answered = True
+        self._known[drain.lane] = None
+        self._known.move_to_end(drain.lane)
+        if len(self._known) > KNOWN:
+            self._known.popitem(last=False)
 
     async def _without_content(self, drain: Drain, message: spool.Message, group: Sequence[Waiting], now: int) -> None:
         """Nothing can be sent; an operator may still bring the content back until the message is too old."""

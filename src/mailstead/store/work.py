@@ -41,10 +41,20 @@ async def claim(
     )
 
 
-async def claim_lanes(tx: Transaction, *, worker: str, now: int, healthy: int, failing: int) -> list[tuple[str, int]]:
-    """Lease lanes that are due: at most ``healthy`` without a failed try, then ``failing`` of the others."""
+async def claim_lanes(
+    tx: Transaction, *, worker: str, now: int, healthy: int, failing: int, named: Sequence[str] = ()
+) -> list[tuple[str, int]]:
+    """Lease lanes that are due: those ``named``, then ``healthy`` without a failed try, then ``failing`` others."""
     columns = "lane, failures"
-    rows = await claim(tx, "lanes", worker=worker, now=now, limit=healthy, where="failures = 0", columns=columns)
+    rows: list[Row] = []
+    for lane in named:
+        rows += await tx.rows(
+            "UPDATE lanes SET worker = $1 WHERE lane = $2 AND due <= $3 AND worker IS NULL RETURNING lane, failures",
+            worker,
+            lane,
+            now,
+        )
+    rows += await claim(tx, "lanes", worker=worker, now=now, limit=healthy, where="failures = 0", columns=columns)
     rows += await claim(tx, "lanes", worker=worker, now=now, limit=failing, where="failures > 0", columns=columns)
     return [(lane, failures) for lane, failures in rows]
 
