@@ -65,8 +65,8 @@ async def admit(tx: Transaction, caller: Caller, draft: Draft) -> Grant:
     _may_act(caller, draft.options)
     _offered(draft.options)
     covering = await _verified(tx, caller, draft, sandbox=not region.production_access)
-    signer = await identities.signing_identity(tx, caller.account, caller.region, draft.from_domain)
-    return Grant(region, covering, signer.domain if signer else "")
+    signing = await identities.signing_domain(tx, caller.account, caller.region, draft.from_domain)
+    return Grant(region, covering, signing)
 
 
 async def _open_account(tx: Transaction, caller: Caller) -> AccountRegion:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from mailstead.base.errors import Throttled
+from mailstead.base.errors import NotFound, Throttled
 from mailstead.base.ids import message_id as new_id
 from mailstead.outbound import admission, composition
 from mailstead.outbound.admission import Grant
@@ -130,17 +130,15 @@ class Submissions:
         )
 
     async def _admit(self, caller: Caller, draft: Draft) -> Grant:
-        async def look(tx: Transaction) -> Grant | None:
-            if await accounts.find_region(tx, caller.account, caller.region) is None:
-                return None
-            return await admission.admit(tx, caller, draft)
-
-        grant = await self._runtime.db.read(look)
-        if grant is None:  # the account's first use of this region
-            new = self._terms.new_account
-            await self._runtime.db.run(lambda tx: accounts.ensure_region(tx, caller.account, caller.region, new))
-            grant = await self._runtime.db.read(lambda tx: admission.admit(tx, caller, draft))
-        return grant
+        try:
+            return await self._runtime.db.read(lambda tx: admission.admit(tx, caller, draft))
+        except NotFound as error:
+            if error.kind != "account":
+                raise
+        # The account's first use of this region, or there is none.
+        new = self._terms.new_account
+        await self._runtime.db.run(lambda tx: accounts.ensure_region(tx, caller.account, caller.region, new))
+        return await self._runtime.db.read(lambda tx: admission.admit(tx, caller, draft))
 
     def _take_rate(self, caller: Caller, draft: Draft, grant: Grant) -> None:
         count, rate, now = len(draft.recipients), grant.region.max_rate, self._runtime.clock.now()

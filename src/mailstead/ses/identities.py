@@ -365,14 +365,14 @@ def candidates(address: str) -> list[str]:
 
 
 @lru_cache(maxsize=64)
-def _among(count: int, condition: str) -> str:
+def _among(count: int, select: str) -> str:
     places = ", ".join(f"${n}" for n in range(3, count + 3))
-    return f"{_ALL} AND name IN ({places}){condition}"
+    return f"{select} AND name IN ({places}) AND status = 'SUCCESS'"
 
 
-async def _found(tx: Transaction, account: str, region: str, names: Sequence[str], condition: str) -> list[Row]:
-    """The rows of these names that hold the condition, in the order of the names."""
-    rows = await tx.rows(_among(len(names), condition), account, region, *names)
+async def _found(tx: Transaction, account: str, region: str, names: Sequence[str], *, select: str) -> list[Row]:
+    """The verified ones of these names, in the order of the names (the third column)."""
+    rows = await tx.rows(_among(len(names), select), account, region, *names)
     return rows if len(rows) < 2 else sorted(rows, key=lambda row: names.index(row[2]))
 
 
@@ -381,24 +381,36 @@ async def covering(tx: Transaction, account: str, region: str, address: str) -> 
     names = candidates(address)
     if not names:
         return None
-    rows = await _found(tx, account, region, names, " AND status = 'SUCCESS'")
+    rows = await _found(tx, account, region, names, select=_ALL)
     return _identity(rows[0]) if rows else None
 
 
-async def signing_identity(tx: Transaction, account: str, region: str, from_domain: str) -> Signer | None:
-    """Who signs for a header From at this domain: the deepest verified domain with DKIM on and verified.
+_SIGNS = (
+    "SELECT account, region, name, dkim_enabled, dkim_status, EXISTS (SELECT 1 FROM dkim_keys WHERE active = 1"
+    " AND dkim_keys.account = identities.account AND dkim_keys.region = identities.region AND domain = name)"
+    " FROM identities WHERE account = $1 AND region = $2"
+)
+
+
+async def signing_domain(tx: Transaction, account: str, region: str, from_domain: str) -> str:
+    """Which domain signs for a header From at this domain, empty for none: the deepest verified one with DKIM verified.
 
     ``a@sub.example.com`` below the identity ``example.com`` is signed ``d=example.com``, which DMARC takes as aligned
     (RFC 7489 §3.1.1).  A deeper domain whose DKIM is switched off means: no signature; one whose DKIM is not yet
-    verified leaves it to its parent.  None also for what only an address identity covers: that is not DMARC-aligned.
+    verified leaves it to its parent.  Empty also for what only an address identity covers: that is not DMARC-aligned.
     """
     names = _domains(ascii_domain(from_domain))
     if not names:
-        return None
-    for row in await _found(tx, account, region, names, " AND status = 'SUCCESS'"):
-        if not row[6]:
-            return None
-        if row[7] == SUCCESS:
-            keys = await dkim_keys.active(tx, account, region, row[2])
-            return Signer(row[2], tuple(keys)) if keys else None
-    return None
+        return ""
+    for _, _, name, enabled, status, has_key in await _found(tx, account, region, names, select=_SIGNS):
+        if not enabled:
+            return ""
+        if status == SUCCESS:
+            return name if has_key else ""
+    return ""
+
+
+async def signing_identity(tx: Transaction, account: str, region: str, from_domain: str) -> Signer | None:
+    """The domain that ``signing_domain`` names, with its keys."""
+    domain = await signing_domain(tx, account, region, from_domain)
+    return Signer(domain, tuple(await dkim_keys.active(tx, account, region, domain))) if domain else None
