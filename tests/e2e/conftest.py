@@ -1,4 +1,4 @@
-"""One town for all scenarios: a server in direct mode, DNS and destinations; each scenario looks only at its own mail."""
+"""One town for all scenarios: a server in direct mode, DNS, destinations; each scenario looks only at its own mail."""
 
 from __future__ import annotations
 

@@ -293,8 +293,8 @@ def test_aws_sesv2_send_email(town: Town) -> None:
 def test_nodemailer_smtp(town: Town) -> None:
     host, port = town.server.address("submission")
     transport: dict[str, object] = {
-        "host": host, "port": port, "secure": False, "requireTLS": True, "tls": {"ca": [town.server.ca_file.read_text()]},
-        "auth": {"user": town.keys[0], "pass": town.password()},
+        "host": host, "port": port, "secure": False, "requireTLS": True,
+        "tls": {"ca": [town.server.ca_file.read_text()]}, "auth": {"user": town.keys[0], "pass": town.password()},
     }  # fmt: skip
     content: dict[str, object] = {
         "from": SOURCE, "to": "ann@one.test", "bcc": "carol@two.test", "subject": SUBJECT, "text": TEXT, "html": HTML,

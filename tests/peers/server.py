@@ -42,6 +42,7 @@ class Server:
         self._out = data.with_name(data.name + ".out")
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: list[Any] = []
+        self._session: Any = None
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -147,7 +148,8 @@ class Server:
         from botocore.config import Config
 
         profile = self.credentials["default"]
-        made = boto3.session.Session().client(
+        self._session = self._session or boto3.session.Session()  # a new one would read every model again
+        made = self._session.client(
             service,
             region_name=region,
             endpoint_url=self.endpoints["api"],

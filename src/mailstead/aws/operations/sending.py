@@ -230,21 +230,23 @@ def _tags(given: Iterable[Params] | None) -> tuple[tuple[str, str], ...]:
 
 def _v1_options(params: Params) -> Options:
     return Options(
-        configuration_set=params.get("ConfigurationSetName") or None,
+        configuration_set=_line("ConfigurationSetName", params.get("ConfigurationSetName")),
         tags=_tags(params.get("Tags")),
-        source_arn=params.get("SourceArn") or None,
-        from_arn=params.get("FromArn") or None,
-        return_path_arn=params.get("ReturnPathArn") or None,
+        source_arn=_line("SourceArn", params.get("SourceArn")),
+        from_arn=_line("FromArn", params.get("FromArn")),
+        return_path_arn=_line("ReturnPathArn", params.get("ReturnPathArn")),
     )
 
 
 def _v2_options(params: Params) -> Options:
+    sender = _line("FromEmailAddressIdentityArn", params.get("FromEmailAddressIdentityArn"))
+    feedback = "FeedbackForwardingEmailAddressIdentityArn"
     return Options(
-        configuration_set=params.get("ConfigurationSetName") or None,
+        configuration_set=_line("ConfigurationSetName", params.get("ConfigurationSetName")),
         tags=_tags(params.get("EmailTags")),
-        source_arn=params.get("FromEmailAddressIdentityArn") or None,
-        from_arn=params.get("FromEmailAddressIdentityArn") or None,
-        return_path_arn=params.get("FeedbackForwardingEmailAddressIdentityArn") or None,
+        source_arn=sender,
+        from_arn=sender,
+        return_path_arn=_line(feedback, params.get(feedback)),
     )
 
 
