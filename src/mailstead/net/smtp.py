@@ -376,7 +376,7 @@ class SmtpConnection(asyncio.Protocol):
                 self._end()
 
     def _done(self, event: TransactionDone) -> None:
-        self.served += 1
+        self.served += not event.closing
         done = self._waiting.popleft()
         if self._waiting:
             self._overall = self._loop.time() + self.timeouts.transaction

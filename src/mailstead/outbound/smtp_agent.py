@@ -305,7 +305,8 @@ class _Pool:
 
     def _done(self, line: _Line, job: _Job, outcome: Outcome, *, first: bool) -> None:
         if outcome.untouched and not first and job.again < AGAIN and not self._agent.closing:
-            # The server ended an old connection; that says nothing about this parcel.
+            # The server ended an old connection; that says nothing about this parcel, but how many it takes on one.
+            self._most = max(1, min(self._most, line.connection.served))
             job.again += 1
             self._jobs.appendleft(job)
         else:
