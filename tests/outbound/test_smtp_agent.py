@@ -166,11 +166,12 @@ def test_connections_grow_with_success_up_to_the_limit() -> None:
         assert len(mx.messages) == 100
 
 
+@pytest.mark.slow
 def test_a_rate_holds() -> None:
     async def scene(agent: SmtpAgent) -> None:
         begin = time.monotonic()
         await asyncio.gather(*(agent.attempt(route(host(mx)), parcel()) for _ in range(30)))
-        assert time.monotonic() - begin > 0.9  # a burst of 20, then 20 a second would be 0.5; connections begin later
+        assert time.monotonic() - begin > 1.9  # ten at once, then ten a second
 
     async def whole() -> None:
         agent = SmtpAgent(replace(SETTINGS, pacing=PacingSettings(rate=10)), SystemClock())
@@ -379,6 +380,7 @@ def test_a_server_that_takes_one_message_a_connection() -> None:
         assert len(mx.messages) == 40
 
 
+@pytest.mark.slow
 def test_a_server_with_few_places_is_not_hammered() -> None:
     """Two sessions at a time; the others hear 421: everything arrives, and we do not ask again and again."""
     sessions = 0
