@@ -1,4 +1,4 @@
-"""Settlement: replies become states, events and one notice, in one commit; twice changes nothing, half of it never is."""
+"""Settlement: replies become states, events and one notice in one commit; twice changes nothing."""
 
 from __future__ import annotations
 

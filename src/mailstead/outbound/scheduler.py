@@ -301,7 +301,7 @@ class Scheduler:
     async def _begin(self, drain: Drain) -> bool:
         """Start what is due, as far as the window has room. Is there more to look for at once?"""
         room = drain.window - len(drain.tasks)
-        if self._unwritten or room < min(REFILL, drain.window):
+        if self._unwritten or room < (REFILL if drain.answered else 1):
             return False
         now = self._runtime.clock.now()
         limit = len(drain.under_way) + room + MAX_RECIPIENTS
@@ -509,6 +509,7 @@ class Scheduler:
                 for lane in lost & before:
                     log.warning("lane %s was abandoned; letting it go", lane)
                     await self._let_go(lane)
+                    self.loop.wake()
                 before = lost - before
             except Unreachable as error:
                 log.warning("looking for abandoned lanes: %s", error)

@@ -235,13 +235,9 @@ async def let_go(tx: Transaction, lane: str, worker: str, now: int) -> None:
         await tx.run("DELETE FROM lanes WHERE lane = $1", lane)
     else:
         # All held: its failures are forgotten, for a failing lane keeps its own time and would sleep with what is held.
-        await tx.run(
-            "UPDATE lanes SET worker = NULL, due = $2, failures = CASE WHEN $2 >= $3 THEN 0 ELSE failures END"
-            " WHERE lane = $1",
-            lane,
-            due,
-            NEVER,
-        )
+        kept = int(due < NEVER)
+        sql = "UPDATE lanes SET worker = NULL, due = $2, failures = failures * $3 WHERE lane = $1"
+        await tx.run(sql, lane, due, kept)
 
 
 async def reached(tx: Transaction, lane: str) -> None:
