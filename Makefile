@@ -40,6 +40,8 @@ venv: $(VENV)/.test ## .venv with everything in it
 # -- long ones --------------------------------------------------------------------------------------------------------
 
 bench: $(VENV)/.test $(VENV)/.peers ## accept, relay and relay with DKIM beside Postfix and Haraka
+	@[ -x build/haraka/node_modules/.bin/haraka ] || ! command -v npm >/dev/null || \
+	  npm install --silent --no-audit --no-fund --ignore-scripts --prefix build/haraka Haraka || true
 	$(BIN)/python bench/run.py
 
 fuzz: $(VENV)/.test ## every property test with thousands of examples

@@ -57,9 +57,7 @@ def memory(pid: int) -> float:
 @contextmanager
 def server(folder: Path, port: int) -> Iterator[tuple[int, float]]:
     """A running server: its pid, and the seconds it took to be ready."""
-    subprocess.run(
-        [PEER, "start", "accept", folder, str(port), "1"], check=True, timeout=60, stdin=subprocess.DEVNULL
-    )
+    subprocess.run([PEER, "start", "accept", folder, str(port), "1"], check=True, timeout=60, stdin=subprocess.DEVNULL)
     began = time.perf_counter()  # the script returns when `serve` has just been started
     pid = int((folder / "pid").read_text())
     try:
