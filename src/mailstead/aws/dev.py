@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import email
 import email.policy
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from email.message import EmailMessage
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from mailstead.aws.gateway import PlainHandler, PlainRequest, Reply
+from mailstead.base.address import bare
 from mailstead.base.clock import SECOND, SystemClock
 from mailstead.base.errors import AlreadyExists, MailsteadError
+from mailstead.proto.addresses import parse_one
 from mailstead.runtime import Runtime
 from mailstead.ses import account as accounts
 from mailstead.ses import identities
@@ -117,15 +120,34 @@ def _message(row: Row) -> dict[str, Any]:
     if "subject" in common:
         told["Subject"] = common["subject"]
     if mail["tags"]["ses:operation"] == ["SendEmail"]:
-        told["Body"] = _texts(bytes(content))
+        told |= _formatted(bytes(content), mail["destination"])
     told["RawData"] = bytes(content).decode("utf-8", "replace")
     return told
 
 
-def _texts(content: bytes) -> dict[str, str | None]:
-    """The texts of a formatted send, decoded: we built it, so the standard library reads it."""
-    found: dict[str, str | None] = {"text_part": None, "html_part": None}
+def _formatted(content: bytes, recipients: Sequence[str]) -> dict[str, Any]:
+    """What a formatted send said, decoded: we built it, so the standard library reads it."""
     message = email.message_from_bytes(content, policy=email.policy.default)
+    return {
+        "Destination": _destination(message, recipients),
+        "Subject": str(message["Subject"]),
+        "Body": _texts(message),
+    }
+
+
+def _destination(message: EmailMessage, recipients: Sequence[str]) -> dict[str, list[str]]:
+    """Recipients by the field they stand in; who stands in none got a blind copy."""
+    to, cc = ({one.addr_spec for one in message[name].addresses} if message[name] else set() for name in ("To", "Cc"))
+    found: dict[str, list[str]] = {}
+    for text in recipients:
+        address = bare(parse_one(text).address)
+        kind = "To" if address in to else "Cc" if address in cc else "Bcc"
+        found.setdefault(f"{kind}Addresses", []).append(text)
+    return found
+
+
+def _texts(message: EmailMessage) -> dict[str, str | None]:
+    found: dict[str, str | None] = {"text_part": None, "html_part": None}
     for part, kind in (("text_part", "plain"), ("html_part", "html")):
         body = message.get_body((kind,))
         if body is not None:

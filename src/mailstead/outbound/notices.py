@@ -73,7 +73,7 @@ def bounce(
                 action="failed",
                 status=outcomes.status_of(failure.reply),
                 diagnostic=str(failure.reply),
-                remote_mta=failure.host.partition(" ")[0],
+                remote_mta=_name(failure.host),
                 last_attempt=composition.date(now),
             )
             for failure in failures
@@ -95,6 +95,12 @@ def bounce(
         created=now,
     )
     return Notice(stored, message.sender, content)
+
+
+def _name(host: str) -> str:
+    """The name in ``mx1.example.net [192.0.2.7]:25``; of ``[192.0.2.7]:25``, which has none, the address."""
+    name, blank, _ = host.partition(" ")
+    return name if blank else name.rpartition(":")[0] or name
 
 
 def _sender_host(region: str, provider: str) -> str:
