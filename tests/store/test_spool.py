@@ -9,7 +9,7 @@ import pytest
 
 from mailstead.base.clock import HOUR, MINUTE
 from mailstead.store import captures, spool, work
-from mailstead.store.port import Transaction
+from mailstead.store.port import Duplicate, Transaction
 from mailstead.store.spool import NEVER, Message, Recipient, Try, Waiting
 from peers.database import Ground
 
@@ -18,9 +18,8 @@ LATER = Try("deferred", "450 later", "mx [192.0.2.1]:25", "TLSv1.3", 0)
 
 def message(ground: Ground, name: str) -> Message:
     now = ground.clock.now()
-    return Message(
-        name, "111122223333", "us-east-1", "submission", "s@x.example", "v@p", "", "", 0, 9, "db:b", "{}", now
-    )
+    account, region = "111122223333", "us-east-1"
+    return Message(name, account, region, "submission", "s@x.example", "v@p", "", "", 0, 9, "db:b", "{}", now)
 
 
 async def put(tx: Transaction, ground: Ground, name: str, *to: str, expires: int = 14 * HOUR) -> None:
@@ -74,7 +73,7 @@ def test_the_longest_waiting_first_siblings_side_by_side(ground: Ground) -> None
 
 def test_a_message_stands_once(ground: Ground) -> None:
     store(ground, "m", "x@a.example")
-    with pytest.raises(Exception, match="(?i)unique|duplicate|exists|key"):
+    with pytest.raises(Duplicate):
         store(ground, "m", "x@a.example")
 
 
