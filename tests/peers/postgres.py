@@ -54,8 +54,14 @@ class Postgres:
         if self._user:
             shutil.chown(data, "nobody", "nogroup")
         self._run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        options = [word for setting in _SETTINGS for word in ("-c", setting)]
         self.log = self.path / "log"
+        self.resume()
+        return self
+
+    def resume(self) -> None:
+        """Start it, or start it again after ``halt``."""
+        data = self.path / "data"
+        options = [word for setting in _SETTINGS for word in ("-c", setting)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 tied(self._bin / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self.port), "-k", data, *options),
@@ -68,7 +74,10 @@ class Postgres:
             wait_for(self._answers, "PostgreSQL to answer", timeout=30)
         except TimeoutError:
             raise AssertionError(f"PostgreSQL did not start:\n{tail(self.log)}") from None
-        return self
+
+    def halt(self) -> None:
+        """Stop it at once; everybody who is connected is thrown out. ``resume`` starts it again."""
+        stop(self._process, by=signal.SIGINT)
 
     def __exit__(self, *raised: object) -> None:
         stop(self._process, by=signal.SIGINT)  # SIGINT: fast shutdown, open connections are closed

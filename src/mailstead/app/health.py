@@ -31,7 +31,7 @@ def route(house: House) -> PlainHandler:
 
 async def look(house: House) -> dict[str, str]:
     """Each part: ``ok``, or what is wrong with it in a few words."""
-    parts = {"database": await _database(house.runtime), "disk": _disk(house)}
+    parts = {"database": await _database(house.runtime), "blobs": await _blobs(house.runtime), "disk": _disk(house)}
     for name, task in house.tasks.items():
         parts[name] = "stopped" if task.done() else "ok"
     return parts
@@ -40,6 +40,14 @@ async def look(house: House) -> dict[str, str]:
 async def _database(runtime: Runtime) -> str:
     try:
         await runtime.db.run(lambda tx: work.beat(tx, runtime.worker))
+    except MailsteadError as error:
+        return error.message
+    return "ok"
+
+
+async def _blobs(runtime: Runtime) -> str:
+    try:
+        await runtime.blobs.check()
     except MailsteadError as error:
         return error.message
     return "ok"

@@ -86,7 +86,7 @@ async def start(house: House) -> None:
     router = _router(house, own)
     scheduler = await _delivery(house, router, LocalAgent(runtime, reception, places, house.hostname))
     limiter = quota.RateLimiter()
-    submissions = _submissions(house, router, limiter)
+    submissions = _submissions(house, router, limiter, faults)
     house.run("certificates", retention.every(CERTIFICATES, "certificates", partial(_renew, pair)))
     house.run("heartbeat", keep_alive(runtime.db, runtime.worker, house.register))
     await _submission(house, submissions, context, faults)
@@ -161,7 +161,7 @@ async def _delivery(house: House, router: Router, local: LocalAgent) -> Schedule
     return scheduler
 
 
-def _submissions(house: House, router: Router, limiter: quota.RateLimiter) -> Submissions:
+def _submissions(house: House, router: Router, limiter: quota.RateLimiter, faults: Faults) -> Submissions:
     settings = house.settings
     terms = Terms(
         provider=settings.provider.domain,
@@ -169,7 +169,7 @@ def _submissions(house: House, router: Router, limiter: quota.RateLimiter) -> Su
         new_account=_new_account(house),
         keep_submitted=settings.dev.enabled,
     )
-    return Submissions(house.runtime, router, terms, limiter)
+    return Submissions(house.runtime, router, terms, limiter, faults.due)
 
 
 def _new_account(house: House) -> NewAccount:
@@ -292,7 +292,7 @@ def _handlers(house: House, submissions: Submissions) -> operations.Handlers:
 
 def handlers(house: House) -> operations.Handlers:
     """The API's operations without a server around them: what is sent waits in the spool for the next one."""
-    return _handlers(house, _submissions(house, _router(house, set()), quota.RateLimiter()))
+    return _handlers(house, _submissions(house, _router(house, set()), quota.RateLimiter(), Faults()))
 
 
 Routes = dict[tuple[str, str], PlainHandler]

@@ -6,13 +6,13 @@ draft → admit → finish → durable rows, in one commit → the MessageId is 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 
-from mailstead.base.errors import NotFound, Throttled
+from mailstead.base.errors import NotFound, Throttled, Unreachable
 from mailstead.base.ids import message_id as new_id
 from mailstead.outbound import admission, composition
 from mailstead.outbound.admission import Grant
@@ -87,14 +87,27 @@ def provider_host(region: str, provider: str) -> str:
     return provider if region == "us-east-1" else f"{region}.{provider}"
 
 
+def _no_fault(part: str) -> bool:
+    return False
+
+
 class Submissions:
     """The door."""
 
-    def __init__(self, runtime: Runtime, lanes: Lanes, terms: Terms, limiter: quota.RateLimiter) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        lanes: Lanes,
+        terms: Terms,
+        limiter: quota.RateLimiter,
+        fault: Callable[[str], bool] = _no_fault,
+    ) -> None:
         self._runtime = runtime
         self._lanes = lanes
         self._terms = terms
         self._limiter = limiter
+        self._fault = fault
+        """Is this use of ``accept`` to fail (``/_mailstead/fault``)?"""
 
     async def submit(self, submission: Submission) -> str:
         """Take responsibility for a message; its MessageId.  When this returns, the message is on stable storage.
@@ -106,6 +119,8 @@ class Submissions:
         draft = self._draft(submission)
         grant = await self._admit(submission.caller, draft)
         self._take_rate(submission.caller, draft, grant)
+        if self._fault("accept"):
+            raise Unreachable("Temporary service failure: a fault was asked for")
         return await self._accept(submission, draft, grant)
 
     def _draft(self, submission: Submission) -> Draft:

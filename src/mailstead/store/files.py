@@ -108,6 +108,19 @@ class FileBlobs:
             path = self._path(key)
             await self._apart(lambda: path.unlink(missing_ok=True))
 
+    async def check(self) -> None:
+        """See ``BlobStore.check``."""
+        probe = self._drafts / f"check.{os.urandom(4).hex()}"
+
+        def touch() -> None:
+            try:
+                probe.touch(mode=0o600)
+                probe.unlink()
+            except OSError as error:
+                raise _away(error) from error
+
+        await self._apart(touch)
+
     async def sweep(self) -> int:
         """Remove the drafts that a crash left more than an hour ago; how many."""
         return await self._apart(self._sweep)

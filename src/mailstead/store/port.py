@@ -129,6 +129,14 @@ class BlobStore(Protocol):
         """After the commit: forget a large body; one that is not there is forgotten already."""
         ...
 
+    async def check(self) -> None:
+        """Could a body be stored now?
+
+        Raises:
+            Unreachable: no.
+        """
+        ...
+
 
 class Signal(Protocol):
     """A hint that work may be due, across tasks (and nodes): losing one costs a poll interval, never the work."""
