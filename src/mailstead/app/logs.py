@@ -9,6 +9,8 @@ from functools import lru_cache
 
 import msgspec
 
+from mailstead.proto.smtp.reply import harmless
+
 
 @lru_cache(maxsize=4)
 def _second(seconds: int) -> str:
@@ -19,12 +21,17 @@ def _time(record: logging.LogRecord) -> str:
     return f"{_second(int(record.created))}.{int(record.msecs):03d}"
 
 
+def _text(record: logging.LogRecord) -> str:
+    """What is told, on one line whatever a stranger's reply in it holds."""
+    return harmless(record.getMessage())
+
+
 class Lines(logging.Formatter):
     """Each record as a line for people."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        line = f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}"
+        line = f"{_time(record)} {record.levelname} {record.name}: {_text(record)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -37,7 +44,7 @@ class JsonLines(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "part": record.name.removeprefix("mailstead."),
-            "message": record.getMessage(),
+            "message": _text(record),
         }
         if record.exc_info:
             about["trace"] = self.formatException(record.exc_info)
