@@ -1,4 +1,4 @@
-"""First start: an installation begins with one account, one key and its credentials file; a second start adds nothing."""
+"""First start: an installation begins with one account, one key and a credentials file; a second one adds nothing."""
 
 from __future__ import annotations
 
