@@ -199,6 +199,17 @@ def test_siblings_with_replies_of_their_own(yard: Yard) -> None:
     assert told == [("Bounce", 1), ("Bounce", 1), ("Delivery", 1), ("Delivery", 2), ("DeliveryDelay", 1)]
 
 
+def test_delays_of_a_kind_are_told_together(yard: Yard) -> None:
+    said = {"a@example.net": LATER, "b@example.net": FULL, "c@example.net": LATER}
+    name = yard.put(*said)
+    settle(yard, name, said)
+    told = {
+        event.detail["delayType"]: [one["emailAddress"] for one in event.detail["delayedRecipients"]]
+        for event in yard.events(name)
+    }
+    assert told == {"General": ["a@example.net", "c@example.net"], "MailboxFull": ["b@example.net"]}
+
+
 def test_a_delay_is_told_once(yard: Yard) -> None:
     name = yard.put("r@example.net")
     for _ in range(3):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mailstead.base.ids import message_id as new_id
 from mailstead.outbound import composition, outcomes
+from mailstead.outbound.submission import provider_host
 from mailstead.proto import dsn
 from mailstead.proto.message import Message
 from mailstead.proto.smtp.reply import Reply
@@ -59,7 +60,7 @@ def bounce(
     host = composition.host_of(message.region, office.provider)
     content = dsn.write(
         reporting_mta=office.hostname,
-        sender=f"MAILER-DAEMON@{_sender_host(message.region, office.provider)}",
+        sender=f"MAILER-DAEMON@{provider_host(message.region, office.provider)}",
         to=message.sender,
         subject=BOUNCE_SUBJECT,
         message_id=f"{notice_id}@{host}",
@@ -101,7 +102,3 @@ def _name(host: str) -> str:
     """The name in ``mx1.example.net [192.0.2.7]:25``; of ``[192.0.2.7]:25``, which has none, the address."""
     name, blank, _ = host.partition(" ")
     return name if blank else name.rpartition(":")[0] or name
-
-
-def _sender_host(region: str, provider: str) -> str:
-    return provider if region == "us-east-1" else f"{region}.{provider}"

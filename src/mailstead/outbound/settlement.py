@@ -125,15 +125,16 @@ class Settlement:
             last = Try("deferred", str(verdict.reply), case.attempt.host, case.attempt.tls, verdict.next_due)
             if await spool.put_off(tx, verdict.waiting, last, now) and not verdict.waiting.attempts:
                 first.append(verdict)
-        for verdict in first:  # DeliveryDelay once, at the first try that failed
+        # Once for a delivery, at the first try that failed; one DeliveryDelay for each kind of it.
+        for delay_type, alike in _by(first, lambda v: v.outcome.delay_type):
             detail = events.delivery_delay(
-                delay_type=verdict.outcome.delay_type,
-                recipients=[_failed(verdict, action="delayed")],
+                delay_type=delay_type,
+                recipients=[_failed(v, action="delayed") for v in alike],
                 at=now,
-                expires=verdict.waiting.expires,
+                expires=alike[0].waiting.expires,
                 reporting_mta=self._office.hostname,
             )
-            await self._fact(tx, case, events.DELIVERY_DELAY, [verdict], detail)
+            await self._fact(tx, case, events.DELIVERY_DELAY, alike, detail)
 
     async def _finish(
         self, tx: Transaction, case: Case, verdicts: Iterable[Verdict], ended: Ended, *, now: int
