@@ -16,7 +16,7 @@ from itertools import groupby
 from random import random
 from typing import Protocol
 
-from mailstead.base.clock import MINUTE
+from mailstead.base.clock import MINUTE, SECOND
 from mailstead.base.errors import NotFound, Unreachable
 from mailstead.outbound import settlement
 from mailstead.outbound.agents import Agent, Attempt, Parcel, Route
@@ -63,6 +63,8 @@ LOOK = 1.0
 """Seconds after which a busy lane is looked at although nobody called: what a command or another process left there."""
 AWAY = 2.0
 """Seconds to wait when the database takes nothing."""
+FAULT = 10 * SECOND
+"""How long a delivery waits that our own storage kept from being tried."""
 ABANDONED = 30.0
 """Seconds between looks for lanes that are leased to us and that nobody here works on."""
 
@@ -275,6 +277,8 @@ class Scheduler:
         try:
             try:
                 await self._work(drain)
+            except Unreachable as error:
+                log.warning("lane %s cannot be looked at: %s", drain.lane, error)
             except Exception:
                 await drain.settled()  # else the lane's next holder would send what is under way once more
                 raise
@@ -376,7 +380,7 @@ class Scheduler:
                 await self._attempt(drain, message, group)
         except Unreachable as error:
             log.warning("%s lane=%s put off: %s", group[0].message, drain.lane, error)
-            await self._put_off(drain, group, Reply(451, error.message, "4.3.0"))
+            await self._put_off(drain, group, Reply(451, error.message, "4.3.0"), wait=FAULT)
         except Exception:
             log.exception("%s lane=%s: the delivery failed in a way nobody expected", group[0].message, drain.lane)
             await self._put_off(drain, group)
@@ -482,14 +486,16 @@ class Scheduler:
         ]
         await self._settlement.settle(Case(message, original, Attempt({}), lane), verdicts)
 
-    async def _put_off(self, drain: Drain, group: Sequence[Waiting], reply: Reply = INTERNAL) -> None:
+    async def _put_off(
+        self, drain: Drain, group: Sequence[Waiting], reply: Reply = INTERNAL, *, wait: int = MINUTE
+    ) -> None:
         """Not the other side's fault: try again in a while; the others in the lane need not wait for it."""
         now = self._runtime.clock.now()
-        last = spool.Try("deferred", str(reply), next_due=now + MINUTE)
+        reason = str(reply)
 
         async def body(tx: Transaction) -> None:
             for waiting in group:
-                await spool.put_off(tx, waiting, last, now)
+                await spool.postpone(tx, waiting, now + wait, reason, now)
 
         try:
             await self._runtime.db.run(body)
