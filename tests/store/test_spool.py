@@ -120,6 +120,19 @@ def test_what_is_held_or_over_is_not_put_off(ground: Ground, state: str) -> None
     assert ground.read(lambda tx: tx.rows("SELECT * FROM attempts")) == []
 
 
+def test_a_fault_of_our_own_is_no_try(ground: Ground) -> None:
+    store(ground, "m", "x@a.example", "y@a.example", "z@a.example")
+    now = ground.clock.now()
+    ground.run(lambda tx: tx.run("UPDATE deliveries SET state = 'held', due = $1 WHERE n = 1", NEVER))
+    ground.run(lambda tx: spool.finish(tx, "m", [(2, Try("delivered", "250"))], now))
+    for n in range(3):
+        waiting = Waiting("m", n, "x@a.example", 0, now, now)
+        ground.run(lambda tx, waiting=waiting: spool.postpone(tx, waiting, now + MINUTE, "451 fault", now))
+    rows = ground.read(lambda tx: tx.rows("SELECT state, due, attempts, reply FROM deliveries ORDER BY n"))
+    assert rows == [("deferred", now + MINUTE, 0, "451 fault"), ("held", NEVER, 0, ""), ("delivered", None, 1, "250")]
+    assert ground.read(lambda tx: tx.rows("SELECT * FROM attempts")) == []
+
+
 # -- lanes
 
 

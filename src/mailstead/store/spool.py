@@ -223,6 +223,19 @@ async def put_off(tx: Transaction, waiting: Waiting, last: Try, now: int) -> boo
     return bool(changed)
 
 
+async def postpone(tx: Transaction, waiting: Waiting, due: int, reason: str, now: int) -> None:
+    """Let a delivery wait because of a fault of our own: that was no try, and it counts for none."""
+    await tx.run(
+        "UPDATE deliveries SET state = 'deferred', due = $3, reply = $4, changed = $5"
+        " WHERE message = $1 AND n = $2 AND due IS NOT NULL AND state <> 'held'",
+        waiting.message,
+        waiting.n,
+        due,
+        reason,
+        now,
+    )
+
+
 async def let_go(tx: Transaction, lane: str, worker: str, now: int) -> None:
     """End our lease of a lane: due when its next delivery is; gone when none is left.
 
