@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailstead.outbound.outcomes import BOUNCED, DEFERRED, DELIVERED, expired, judge, status_of
+from mailstead.outbound.outcomes import BOUNCED, DEFERRED, DELIVERED, expired, judge, status_of, tells_full
 from mailstead.proto.smtp.reply import Reply
 
 
@@ -38,6 +38,22 @@ def test_an_expired_delivery_tells_the_last_reply() -> None:
     text = "Message expired: unable to deliver in 840 minutes.<421 4.4.1 Failed to establish connection>"
     assert str(reply) == f"550 4.4.7 {text}"
     assert str(expired("", minutes=5)) == "550 4.4.7 Message expired: unable to deliver in 5 minutes."
+
+
+@pytest.mark.parametrize(
+    ("last", "full"),
+    [
+        (Reply(452, "full", "4.2.2"), True),
+        (Reply(552, "full", "5.2.2"), True),
+        (Reply(552, "exceeded storage allocation"), True),
+        (Reply(552, "5 is too big", "5.3.4"), False),
+        (Reply(450, "4.2.2 is what others say", "4.2.1"), False),
+        (Reply(450, "later"), False),
+    ],
+)
+def test_a_full_mailbox_is_known_by_the_reply_that_was_kept(last: Reply, full: bool) -> None:
+    assert tells_full(str(last)) is full
+    assert not tells_full("")
 
 
 def test_status_without_an_enhanced_code_is_its_class() -> None:

@@ -308,6 +308,17 @@ def test_what_is_too_old_is_not_tried_again(yard: Yard) -> None:
     assert view.reply == "550 4.4.7 Message expired: unable to deliver in 840 minutes."
 
 
+def test_a_mailbox_that_stayed_full_says_so_when_it_ends(yard: Yard) -> None:
+    name = yard.put("a@one.example", sender="")
+    yard.script.replies["a@one.example"] = Reply(452, "mailbox full", "4.2.2")
+    yard.deliver()
+    yard.clock.advance(RETRY_FOR)
+    yard.deliver()
+    assert states(yard, name) == ["expired"]
+    bounces = [event.detail["bounceSubType"] for event in yard.events(name) if event.kind == "Bounce"]
+    assert bounces == ["MailboxFull"]
+
+
 def test_what_waited_behind_a_dead_host_says_so_when_it_ends(yard: Yard) -> None:
     name = yard.put("a@one.example", age=RETRY_FOR)
     yard.run(lambda tx: tx.run("UPDATE lanes SET reason = '421 4.4.2 Connection timed out'"))

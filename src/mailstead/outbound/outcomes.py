@@ -6,6 +6,7 @@ The full classification with its table of patterns comes with the issue "Sending
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -39,6 +40,7 @@ BOUNCES = {
     "5.7": ("Transient", "General"),
 }
 FULL = frozenset({"5.2.2", "4.2.2"})
+_ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 
 # SES: events §2, deliveryDelay.
 DELAYS = {
@@ -67,6 +69,13 @@ def judge(reply: Reply) -> Outcome:
         return Outcome(BOUNCED, bounce_type, sub_type)
     delay = "MailboxFull" if full else _look_up(DELAYS, reply.enhanced)
     return Outcome(DEFERRED, delay_type=delay or "General")
+
+
+def tells_full(last: str) -> bool:
+    """Was the last reply, as a delivery keeps it, about a full mailbox?"""
+    code, _, text = last.partition(" ")
+    enhanced = text.partition(" ")[0]
+    return enhanced in FULL or (code == "552" and not _ENHANCED.fullmatch(enhanced))
 
 
 def expired(last: str, *, minutes: int) -> Reply:

@@ -55,17 +55,18 @@ def judge(group: Sequence[Waiting], attempt: Attempt, *, now: int, retry_for: in
         if outcome.state != outcomes.DEFERRED:
             verdicts.append(Verdict(waiting, reply, outcome))
         elif now >= waiting.expires:
-            verdicts.append(expire(waiting, str(reply), full=outcome.delay_type == "MailboxFull", retry_for=retry_for))
+            verdicts.append(expire(waiting, str(reply), retry_for=retry_for))
         else:
             due = next_due(waiting.attempts + 1, now, dice=dice, expires=waiting.expires)
             verdicts.append(Verdict(waiting, reply, outcome, due))
     return verdicts
 
 
-def expire(waiting: Waiting, last: str, *, retry_for: int, full: bool = False) -> Verdict:
-    """A delivery that was tried for too long (SES: sending §9)."""
+def expire(waiting: Waiting, last: str, *, retry_for: int) -> Verdict:
+    """A delivery that was tried for too long (SES: sending §9); ``last`` is the last reply to it."""
     reply = outcomes.expired(last, minutes=retry_for // MINUTE)
-    return Verdict(waiting, reply, Outcome(outcomes.EXPIRED, "Transient", "MailboxFull" if full else "General"))
+    sub_type = "MailboxFull" if outcomes.tells_full(last) else "General"
+    return Verdict(waiting, reply, Outcome(outcomes.EXPIRED, "Transient", sub_type))
 
 
 @dataclass(frozen=True, slots=True)
