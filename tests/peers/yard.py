@@ -159,7 +159,6 @@ class Yard:
             {"scripted": self.script},
             self.signing,
             self.settlement,
-            retry_for=RETRY_FOR,
         )
 
     def close(self) -> None:

@@ -146,7 +146,7 @@ async def _delivery(house: House, router: Router, local: LocalAgent) -> Schedule
     retry_for = settings.delivery.retry_for
     office = Office(house.hostname, settings.provider.domain, retry_for)
     settlement = Settlement(runtime, office, router, signing.forget)
-    scheduler = Scheduler(runtime, router, agents, signing, settlement, retry_for=retry_for)
+    scheduler = Scheduler(runtime, router, agents, signing, settlement)
     if house.plays("delivery"):
         house.run("deliveries", scheduler.run())
     if house.plays("upkeep"):

@@ -182,15 +182,12 @@ class Scheduler:
         agents: Mapping[str, Agent],
         signing: Signing,
         settling: Settlement,
-        *,
-        retry_for: int,
     ) -> None:
         self._runtime = runtime
         self._router = router
         self._agents = agents
         self._signing = signing
         self._settlement = settling
-        self._retry_for = retry_for
         self._drains: dict[str, Drain] = {}
         self._known: OrderedDict[str, None] = OrderedDict()
         self._called: set[str] = set()
@@ -406,7 +403,7 @@ class Scheduler:
             group,
             attempt,
             now=self._runtime.clock.now(),
-            retry_for=self._retry_for,
+            retry_for=group[0].expires - message.created,
             dice=random(),  # noqa: S311 — jitter, no secret
         )
         failing = drain.failures > 0
