@@ -205,3 +205,24 @@ def test_long_texts_take_linear_time(piece: str) -> None:
     with suppress(Invalid):
         parse_list(text)
     assert time.perf_counter() - started < 3
+
+
+@pytest.mark.parametrize("piece", [",", "@", "()", "a ", "a@b.c,", "a."])
+def test_a_megabyte_that_is_no_address_list_is_refused_at_once(piece: str) -> None:
+    begun = time.perf_counter()
+    with pytest.raises(Invalid):
+        parse_list(piece * (4_000_000 // len(piece)))
+    assert time.perf_counter() - begun < 0.5
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["=?utf-8?q?ceo=40bank.example?=@ok.example", "Me <=?utf-8?q?ceo=40bank.example=3E=00?=@ok.example>"],
+)
+def test_an_encoded_word_in_an_address_cannot_hide_another_sender(value: str) -> None:
+    with pytest.raises(Invalid, match="illegal character"):
+        parse_list(value)
+
+
+def test_a_batv_address_is_no_encoded_word() -> None:
+    assert found("prvs=1234=user?x@ok.example") == [("", "prvs=1234=user?x@ok.example")]

@@ -19,6 +19,7 @@ from mailstead.proto.charsets import decode_raw
 from mailstead.proto.message import unfold
 
 MAX_MAILBOXES = 10_000
+MAX_FIELD = 64 * 1024  # characters of a list: some two thousand addresses; a longer one only keeps us busy
 MAX_DEPTH = 20
 
 
@@ -48,6 +49,7 @@ _TOKEN = re.compile(
 _COMMENT_EDGE = re.compile(r"[()]|\\.")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _ESCAPE = re.compile(r"\\(.)")
+_WORD_INSIDE = re.compile(r"=\?[^?]*\?[BbQq]\?")
 
 _DOT_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -67,6 +69,8 @@ def parse_list(value: bytes | str, *, null: bool = False) -> list[Mailbox]:
     Raises:
         Invalid: it is no address list; the text is SES's.
     """
+    if len(value) > MAX_FIELD:
+        raise Invalid("Illegal address")
     text = decode_raw(unfold(value)) if isinstance(value, bytes) else value.strip(" \t")
     if _CONTROL.search(text):
         raise Invalid("Local address contains control or whitespace")
@@ -93,7 +97,8 @@ def _simple(text: str) -> Mailbox | None:
         return None
     atoms, quoted, angle, plain = found.groups()
     address = angle or plain
-    if len(address) > MAX_PATH or address.index("@") > MAX_LOCAL or len(address) - address.index("@") > MAX_PATH:
+    long = len(address) > MAX_PATH or address.index("@") > MAX_LOCAL or len(address) - address.index("@") > MAX_PATH
+    if long or "=?" in address:
         return None  # the long way tells what is wrong
     return Mailbox(encoded_words.decode(atoms or quoted or ""), address, text)
 
@@ -276,6 +281,8 @@ def _address(tokens: list[_Token]) -> str:
         gap = False
     address = "".join(parts)
     check_address(address)
+    if _WORD_INSIDE.search(address):  # RFC 2047 §5 (3): none may stand here, and who reads one sees another address
+        raise Invalid("Local address contains illegal character")
     return address
 
 
