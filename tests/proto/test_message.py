@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,14 @@ def test_removed_fields_are_gone_for_the_judge_too(lines: list[bytes]) -> None:
     left = Message.parse(content).without(["from"])
     assert "From" not in email.message_from_bytes(left)
     assert not Message.parse(left).all("from")
+
+
+def test_megabytes_of_bare_newlines_cost_no_gigabyte() -> None:
+    content = b"\n" * 2_000_000
+    tracemalloc.start()
+    try:
+        assert normalize(content) == b"\r\n" * 2_000_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * len(content)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailstead.proto.errors import RemoteProtocolError
-from mailstead.proto.smtp.reply import Reply, ReplyParser
+from mailstead.proto.smtp.reply import MAX_TEXT, Reply, ReplyParser
 
 
 def read(data: bytes) -> list[Reply]:
@@ -110,3 +110,9 @@ def test_what_is_written_is_read(text: str, enhanced: str) -> None:
     reply = read(Reply(550, text, enhanced).to_bytes())[0]
     assert reply.code == 550
     assert len(read(Reply(550, text, enhanced).to_bytes())) == 1
+
+
+def test_a_server_that_talks_without_end_is_not_stored_whole() -> None:
+    reply = read(b"".join(b"550-" + b"a" * 4000 + b"\r\n" for _ in range(99)) + b"550 b\r\n")[0]
+    assert (reply.code, len(reply.lines)) == (550, 100)
+    assert len(reply.text) <= MAX_TEXT + 100

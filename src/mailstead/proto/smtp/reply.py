@@ -9,6 +9,7 @@ from mailstead.proto.errors import RemoteProtocolError
 
 MAX_LINE = 4096  # RFC 5321 §4.5.3.1.5 says 512; real servers write longer ones
 MAX_LINES = 100
+MAX_TEXT = 8192  # characters of a reply that are kept: it is stored with each delivery and told in events
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
@@ -69,13 +70,14 @@ class Reply:
 class ReplyParser:
     """Reads replies from bytes that come in pieces. Memory is bounded by ``MAX_LINE`` and ``MAX_LINES``."""
 
-    __slots__ = ("_buffer", "_code", "_lines", "_start")
+    __slots__ = ("_buffer", "_code", "_lines", "_room", "_start")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._start = 0
         self._code = 0
         self._lines: list[str] = []
+        self._room = MAX_TEXT
 
     @property
     def pending(self) -> bool:
@@ -114,11 +116,13 @@ class ReplyParser:
         if len(self._lines) >= MAX_LINES:
             raise RemoteProtocolError("reply of too many lines")
         self._code = int(code)
-        self._lines.append(harmless((text or b"").decode("utf-8", "replace")))
+        shown = harmless((text or b"").decode("utf-8", "replace"))[: self._room]
+        self._room -= len(shown)
+        self._lines.append(shown)
         return bool(more != b"-")
 
     def _whole(self) -> Reply:
-        lines, self._lines = self._lines, []
+        lines, self._lines, self._room = self._lines, [], MAX_TEXT
         enhanced = ""
         match = _ENHANCED.match(lines[0])
         if match and int(match[1][0]) * 100 <= self._code < int(match[1][0]) * 100 + 100:

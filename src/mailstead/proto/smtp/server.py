@@ -72,6 +72,7 @@ class ServerEngine:
         "_mail",
         "_open",
         "_out",
+        "_pending",
         "_position",
         "_read",
         "_received",
@@ -101,6 +102,8 @@ class ServerEngine:
         self.closed = False
         """Write ``output()`` once more, then close."""
         self._received: list[bytes] = []
+        self._pending = 0
+        """Octets in ``_received``."""
         self._in = b""
         self._position = 0
         self._out: list[bytes] = []
@@ -140,6 +143,7 @@ class ServerEngine:
         """Take bytes from the network."""
         if not self.closed and data:
             self._received.append(data)
+            self._pending += len(data)
 
     def output(self) -> bytes:
         """Take what is to be written now."""
@@ -162,7 +166,7 @@ class ServerEngine:
     @property
     def buffered(self) -> int:
         """Octets received and not looked at yet."""
-        return len(self._in) - self._position + sum(map(len, self._received))
+        return len(self._in) - self._position + self._pending
 
     def next_event(self) -> Event | None:
         """The next thing to decide; None: more bytes are needed, or an answer is due, or the session is over."""
@@ -173,6 +177,7 @@ class ServerEngine:
             self._in = b"".join(self._received)
             self._position = 0
             self._received.clear()
+            self._pending = 0
         while self._event is None and not self.closed and self._read(self):
             pass
         event, self._event = self._event, None
@@ -282,6 +287,7 @@ class ServerEngine:
     def _drop_input(self) -> None:
         self._drop_buffer()
         self._received.clear()
+        self._pending = 0
 
     # --- commands
 
