@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from contextlib import suppress
 from urllib.parse import quote_plus, unquote_to_bytes, urlencode
 from xml.etree import ElementTree
@@ -113,3 +114,9 @@ def test_the_error_as_ses_writes_it() -> None:
         b'<ErrorResponse xmlns="http://ses.amazonaws.com/doc/2010-12-01/"><Error><Type>Sender</Type>'
         b"<Code>MessageRejected</Code><Message>a &lt; b</Message></Error><RequestId>r-1</RequestId></ErrorResponse>"
     )
+
+
+def test_a_megabyte_of_percent_signs_from_a_stranger_costs_little() -> None:
+    begun = time.perf_counter()
+    assert query.form(b"a=" + b"%" * 1_000_000)["a"] == "%" * 1_000_000
+    assert time.perf_counter() - begun < 1.0
