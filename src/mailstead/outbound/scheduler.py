@@ -12,11 +12,12 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import groupby
 from random import random
 from typing import Protocol
 
-from mailstead.base.clock import MINUTE, SECOND
+from mailstead.base.clock import DAY, MINUTE, SECOND
 from mailstead.base.errors import NotFound, Unreachable
 from mailstead.outbound import settlement
 from mailstead.outbound.agents import Agent, Attempt, Parcel, Route
@@ -472,7 +473,7 @@ class Scheduler:
         return await self._agents[route.agent].attempt(route, parcel)
 
     def _today(self) -> str:
-        return f"{datetime.fromtimestamp(self._runtime.clock.now() // 1000, UTC):%Y.%m.%d}"
+        return _day(self._runtime.clock.now() // DAY)
 
     async def expire(self, message: spool.Message, original: Message, late: Sequence[Waiting], lane: str) -> None:
         """End deliveries that were tried for too long."""
@@ -521,3 +522,8 @@ class Scheduler:
 def unreached(recipients: Sequence[str], reply: Reply) -> Attempt:
     """Nobody was there to ask."""
     return Attempt(dict.fromkeys(recipients, reply), reached=False)
+
+
+@lru_cache(maxsize=2)
+def _day(days: int) -> str:
+    return f"{datetime.fromtimestamp(days * DAY // SECOND, UTC):%Y.%m.%d}"
