@@ -383,7 +383,6 @@ def test_domain_errors_become_codes(served: Served) -> None:
         (errors.Denied("t"), "AccessDenied", 403),
         (errors.Paused("t", kind="account"), "AccountSendingPausedException", 400),
         (errors.Invalid("t", kind="next-token"), "InvalidParameterValue", 400),
-        (errors.Unreachable("t"), "ServiceUnavailable", 503),
     ]:
         served.toy.raises = error
         assert refused(v1, **raw) == (code, "t", status)
@@ -394,12 +393,20 @@ def test_domain_errors_become_codes(served: Served) -> None:
         (errors.Throttled("t", kind="daily"), "LimitExceededException", 400),
         (errors.Closed("t"), "AccountSuspendedException", 400),
         (errors.Invalid("t", kind="next-token"), "BadRequestException", 400),
-        (errors.Unreachable("t"), "ServiceUnavailableException", 503),
     ]:
         served.toy.raises = error
         assert refused(v2, **SIMPLE) == (code, "t", status)
     served.toy.raises = errors.Invalid("t", kind="next-token")
     assert refused(served.client("sesv2").list_suppressed_destinations)[0] == "InvalidNextTokenException"
+
+
+def test_why_a_database_is_away_is_logged_and_not_told(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    served.toy.raises = errors.Unreachable("cannot connect to db.internal as mailstead")
+    text = "The request has failed due to a temporary failure of the server."
+    raw = {"RawMessage": {"Data": b"x"}}
+    assert refused(served.client("ses").send_raw_email, **raw) == ("ServiceUnavailable", text, 503)
+    assert refused(served.client("sesv2").send_email, **SIMPLE) == ("ServiceUnavailableException", text, 503)
+    assert "db.internal" in caplog.text
 
 
 def test_our_own_bug_is_logged_and_not_told(served: Served, caplog: pytest.LogCaptureFixture) -> None:

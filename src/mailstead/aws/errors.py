@@ -133,6 +133,7 @@ SIGNATURE: dict[Reason, tuple[Code, Code]] = {
 
 V1_FAILURE = Code("InternalFailure", 500)
 V2_FAILURE = Code("InternalServiceErrorException", 500)
+AWAY_TEXT = "The request has failed due to a temporary failure of the server."
 FAILURE_TEXT = "The request processing has failed because of an unknown error, exception or failure."
 
 

@@ -27,7 +27,7 @@ from mailstead.aws.query import QueryError
 from mailstead.aws.rest_json import RestError
 from mailstead.base import ids
 from mailstead.base.clock import Clock
-from mailstead.base.errors import MailsteadError, TooLarge
+from mailstead.base.errors import MailsteadError, TooLarge, Unreachable
 from mailstead.proto import sigv4
 from mailstead.proto.sigv4 import Claim, Reason, SignatureError, Wire
 from mailstead.ses.principals import Caller
@@ -443,6 +443,9 @@ class Gateway:
         v1 = call.door.form == "query"
         if isinstance(error, Refusal):
             return error.v1 if v1 else error.v2, error.text
+        if isinstance(error, Unreachable):  # what we depend on, and why it fails, is the operator's business
+            log.warning("call_failed request=%s service=%s: %s", call.request_id, call.door.name, error)
+            return errors.v1(error) if v1 else errors.v2(error, call.operation), errors.AWAY_TEXT
         if isinstance(error, MailsteadError):
             return errors.v1(error) if v1 else errors.v2(error, call.operation), error.message
         if isinstance(error, SignatureError):

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mailstead.base.errors import AlreadyExists, Closed, Invalid, NotFound
+from mailstead.base.errors import AlreadyExists, Closed, Invalid, NotFound, Unreachable
 from mailstead.proto.sigv4 import smtp_password, smtp_password_v2
 from mailstead.ses import account as accounts
 from mailstead.ses import principals
@@ -168,8 +168,15 @@ async def activate(tx: Transaction, access_key: str, *, active: bool) -> None:
 
 
 def secret(vault: Vault, credential: Credential) -> str:
-    """The secret access key."""
-    return vault.open(credential.sealed, _context(credential.access_key)).decode()
+    """The secret access key.
+
+    Raises:
+        Unreachable: it does not open. That is our fault, so no caller is told that the key is wrong.
+    """
+    try:
+        return vault.open(credential.sealed, _context(credential.access_key)).decode()
+    except Invalid as error:
+        raise Unreachable(f"the secret of access key {credential.access_key} cannot be used: {error}") from None
 
 
 def caller(credential: Credential, region: str) -> Caller:
