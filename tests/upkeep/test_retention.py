@@ -9,7 +9,9 @@ import pytest
 
 from mailstead.base.clock import DAY, HOUR
 from mailstead.base.errors import Unreachable
-from mailstead.store import captures, queue
+from mailstead.store import arrivals, captures, queue
+from mailstead.store.arrivals import Arrival
+from mailstead.store.port import Transaction
 from mailstead.store.queue import Selection
 from mailstead.upkeep import retention
 from peers.yard import ACCOUNT, RAW, REGION, RETRY_FOR, Yard
@@ -107,6 +109,26 @@ def test_what_is_over_for_long_is_forgotten_with_all_that_tells_of_it(yard: Yard
     for table in ("events", "captures", "attempts"):
         assert yard.rows(f"SELECT count(*) FROM {table}") == [(0,)], table
     assert yard.rows("SELECT key FROM blobs") == [(waiting,)]
+
+
+def test_mail_of_strangers_does_not_stay_for_ever(yard: Yard) -> None:
+    """Anybody may write to postmaster: what was dealt with goes, what waits stays."""
+
+    async def arrive(tx: Transaction, name: str) -> None:
+        blob = f"db:{name}"
+        row = Arrival(name, ACCOUNT, REGION, "s@x.example", "[]", "", 4, blob, "{}", created=yard.clock.now())
+        await arrivals.put(tx, row)
+        await yard.blobs.put_in(tx, blob, b"spam")
+
+    for name in ("old", "waiting", "new"):
+        yard.clock.advance(2 * DAY if name == "new" else 0)
+        yard.run(lambda tx, name=name: arrive(tx, name))
+        if name != "waiting":
+            yard.run(lambda tx, name=name: arrivals.settle(tx, name, "kept"))
+    for _ in range(2):
+        yard.wait(retention.forget(yard.runtime, DAY))
+    assert yard.rows("SELECT id FROM arrivals ORDER BY id") == [("new",), ("waiting",)]
+    assert yard.rows("SELECT key FROM blobs ORDER BY key") == [("new",), ("waiting",)]
 
 
 def test_a_step_that_fails_is_told_and_done_again(caplog: pytest.LogCaptureFixture) -> None:

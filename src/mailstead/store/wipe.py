@@ -49,3 +49,17 @@ async def forget_messages(tx: Transaction, *, before: int, limit: int) -> tuple[
             await tx.run(f"DELETE FROM {table} WHERE message = $1", message)
         await tx.run("DELETE FROM messages WHERE id = $1", message)
     return len(found), blobs
+
+
+async def forget_arrivals(tx: Transaction, *, before: int, limit: int) -> tuple[int, list[str]]:
+    """Delete mail that came in before a time and was dealt with; how many, and blobs that have to go.
+
+    What strangers send must not stay for ever: postmaster is there for everybody.
+    """
+    rows = await tx.rows(
+        "DELETE FROM arrivals WHERE id IN (SELECT id FROM arrivals WHERE due IS NULL AND created < $1"
+        " ORDER BY created LIMIT $2) RETURNING blob",
+        before,
+        limit,
+    )
+    return len(rows), [str(row[0]) for row in rows]

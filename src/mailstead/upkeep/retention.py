@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import groupby
+from typing import Protocol
 
 from mailstead.base.errors import NotFound, Unreachable
 from mailstead.outbound.scheduler import Scheduler
@@ -61,17 +62,24 @@ async def roll_up(runtime: Runtime) -> None:
 
 
 async def forget(runtime: Runtime, kept: int) -> None:
-    """Forget what was done more than ``kept`` milliseconds ago, a batch at a time."""
-    count = BATCH
-    while count == BATCH:
-        count, gone = await runtime.db.run(partial(_forget, runtime, kept))
-        for blob in gone:
-            await runtime.blobs.delete(blob)
+    """Forget what was done more than ``kept`` milliseconds ago, and mail that came in before, a batch at a time."""
+    for step in (wipe.forget_messages, wipe.forget_arrivals):
+        count = BATCH
+        while count == BATCH:
+            count, gone = await runtime.db.run(partial(_forget, runtime, step, kept))
+            for blob in gone:
+                await runtime.blobs.delete(blob)
     await runtime.db.run(statistics.forget_old)
 
 
-async def _forget(runtime: Runtime, kept: int, tx: Transaction) -> tuple[int, list[str]]:
-    count, gone = await wipe.forget_messages(tx, before=tx.now() - kept, limit=BATCH)
+class _Step(Protocol):
+    """Deletes rows; how many, and blobs that have to go."""
+
+    async def __call__(self, tx: Transaction, *, before: int, limit: int) -> tuple[int, list[str]]: ...
+
+
+async def _forget(runtime: Runtime, step: _Step, kept: int, tx: Transaction) -> tuple[int, list[str]]:
+    count, gone = await step(tx, before=tx.now() - kept, limit=BATCH)
     for blob in gone:
         await runtime.blobs.delete_in(tx, blob)
     return count, gone
