@@ -129,6 +129,12 @@ def test_a_report_belongs_to_the_message_and_account_it_is_about(doors: Doors, c
     assert [row.message for row in doors.run(lambda tx: arrivals.of_message(tx, first))] == [first]
 
 
+def test_one_message_cannot_be_stored_a_hundred_times(doors: Doors, client: Raw) -> None:
+    client.ask("MAIL FROM:<>")
+    replies = [client.ask(f"RCPT TO:<{sent_message(doors)}@{PROVIDER}>") for _ in range(11)]
+    assert replies == ["250 2.1.5 Ok"] * 10 + ["452 4.5.3 Too many recipients"]
+
+
 def test_a_recipient_named_twice_is_one(doors: Doors, client: Raw) -> None:
     arrival, _ = stored(doors, send(client, MESSAGE, "abuse@hosted.test", "abuse@hosted.test"))
     assert json.loads(arrival.recipients_json) == ["abuse@hosted.test"]

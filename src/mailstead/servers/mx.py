@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 AWAY = Reply(451, "Temporary service failure", "4.3.0")
 LOOP = Reply(554, "Too many hops, this is a mail loop", "5.4.6")
+MAX_REPORTS = 10
+"""Return paths of one message: each is an arrival with a copy of its own, and a report is about one message."""
 TOO_LARGE = replace(MX_WORDS, too_large=Reply(552, "Message size exceeds fixed limit", "5.3.4"))  # SES: receiving §9
 
 
@@ -121,8 +123,11 @@ class MxVisit:
         if not isinstance(meaning, ReturnPath | Role):
             log.info("mx: recipient refused ip=%s reply=%s", self._peer.ip, meaning.reply.enhanced)
             return meaning.reply
-        if not any(one.address == meaning.address for one in self._recipients):
-            self._recipients.append(meaning)
+        known = self._recipients
+        if isinstance(meaning, ReturnPath) and sum(isinstance(one, ReturnPath) for one in known) >= MAX_REPORTS:
+            return self.offer.words.too_many_recipients
+        if not any(one.address == meaning.address for one in known):
+            known.append(meaning)
         return self.offer.words.recipient_ok
 
     async def content(self, event: Content) -> Reply:
