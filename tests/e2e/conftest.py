@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -13,3 +14,6 @@ from peers.town import Town
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     with Town(tmp_path_factory.mktemp("town")) as running:
         yield running
+        began = time.monotonic()
+        assert running.server.stop() == 0, running.server.tail()
+        assert time.monotonic() - began < 5, f"it had nothing in hand and stopped slowly:\n{running.server.tail(15)}"

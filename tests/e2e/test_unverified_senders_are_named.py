@@ -17,13 +17,13 @@ BAD = {
     "From": '"Ann, of From" <from@unverified.test>',
     "Source": "source@unverified.test",
     "Sender": "Sam <sender@unverified.test>",
-    "Return-Path": "<back@unverified.test>",
+    "Return-Path": "back@unverified.test",
 }
-GOOD = {"From": f"Good <{SENDER}>", "Source": SENDER, "Sender": f"Good <{SENDER}>", "Return-Path": f"<{SENDER}>"}
+GOOD = {"From": f"Good <{SENDER}>", "Source": SENDER, "Sender": f"Good <{SENDER}>", "Return-Path": SENDER}
 
 
 def message_with(claims: dict[str, str]) -> bytes:
-    head = f"From: {claims['From']}\r\nSender: {claims['Sender']}\r\nReturn-Path: {claims['Return-Path']}\r\n"
+    head = f"From: {claims['From']}\r\nSender: {claims['Sender']}\r\nReturn-Path: <{claims['Return-Path']}>\r\n"
     return f"{head}To: ann@one.test\r\nSubject: x\r\n\r\nx\r\n".encode()
 
 
