@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import msgspec
 import pytest
 
 from mailstead.base.clock import HOUR
 from mailstead.base.errors import Invalid, TooLarge, Unreachable
+from mailstead.outbound import composition
 from mailstead.outbound.composition import Options, Simple
 from mailstead.outbound.submission import LANES
 from mailstead.proto.message import Message
@@ -172,3 +175,23 @@ def test_new_mail_does_not_hurry_a_lane_that_is_failing(yard: Yard) -> None:
     yard.run(lambda tx: tx.run("UPDATE lanes SET failures = 3, due = $1", due))
     yard.submit("b@one.example", caller=CALLER)
     assert yard.lane("one.example") == (due, None, 3, "")
+
+
+def test_a_message_made_to_be_slow_is_read_beside_the_loop(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers: list[bool] = []
+    read = composition.read
+
+    def watched(content: bytes, limit: int) -> Message:
+        readers.append(threading.current_thread() is threading.main_thread())
+        return read(content, limit)
+
+    monkeypatch.setattr(composition, "read", watched)
+    yard.submit("a@one.example", raw=RAW)
+    yard.submit("a@one.example", raw=RAW + b"x\r\n" * 100_000)
+    assert readers == [True, False]
+
+
+def test_a_thousand_lists_of_commas_are_refused(yard: Yard) -> None:
+    lists = b"".join(b"To: " + b"," * 60_000 + b"\r\n" for _ in range(16))
+    with pytest.raises(Invalid, match="too long"):
+        yard.submit("a@one.example", raw=lists + RAW)

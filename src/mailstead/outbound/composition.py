@@ -22,6 +22,8 @@ from mailstead.ses import message_tags
 
 MAX_RECIPIENTS = 50  # SES: smtp §7
 MAX_HOPS = 100  # RFC 5321 §6.3: a loop is assumed at a hundred Received fields
+_ADDRESSED = frozenset({b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"return-path"})
+MAX_ADDRESSED = 128 * 1024  # octets of all these fields: some four thousand addresses
 
 OPTIONS = {
     "configuration_set": "X-SES-CONFIGURATION-SET",
@@ -157,6 +159,8 @@ def read(content: bytes, limit: int) -> Message:
         raise Invalid(f"Duplicate header '{twice}'.")
     if not message.first("From"):
         raise Invalid("Missing required header 'From'.")
+    if sum(field.end - field.value for field in message.fields if field.lname in _ADDRESSED) > MAX_ADDRESSED:
+        raise Invalid("The header of the message is too long")
     if len(message.all("Received")) >= MAX_HOPS:
         raise Invalid("Too many hops: the message is in a loop.")
     mime.check_attachments(message)

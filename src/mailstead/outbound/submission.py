@@ -5,6 +5,7 @@ draft → admit → finish → durable rows, in one commit → the MessageId is 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from mailstead.store.port import Transaction
 
 log = logging.getLogger(__name__)
 
+HEAVY = 256 * 1024
+"""Octets above which a message is read in a thread: one made to be slow must not keep everybody else waiting."""
 NO_OPTIONS = Options()
 LANES = "lanes"
 """Topic of the signal: this lane has mail."""
@@ -91,6 +94,16 @@ def _no_fault(part: str) -> bool:
     return False
 
 
+def _size(submission: Submission) -> int:
+    """Octets or characters that have to be read, about."""
+    simple = submission.simple
+    if simple is None:
+        return len(submission.raw or b"")
+    texts = [simple.subject, simple.text or ("", None), simple.html or ("", None)]
+    named = [*(value for _, value in simple.headers), *(text for text, _ in texts)]
+    return sum(map(len, named)) + sum(len(file.content) for file in simple.attachments)
+
+
 class Submissions:
     """The door."""
 
@@ -116,7 +129,10 @@ class Submissions:
             TooLarge, Invalid, Closed, Paused, Denied, NotFound, Rejected, Throttled: why not, in SES's words.
             Unreachable: not now.
         """
-        draft = self._draft(submission)
+        if _size(submission) > HEAVY:
+            draft = await asyncio.to_thread(self._draft, submission)
+        else:
+            draft = self._draft(submission)
         grant = await self._admit(submission.caller, draft)
         self._take_rate(submission.caller, draft, grant)
         if self._fault("accept"):

@@ -12,7 +12,7 @@ from mailstead.proto.charsets import decode_raw
 from mailstead.proto.message import Field, Message, scan, unfold
 
 MAX_PARTS = 500
-MAX_DEPTH = 100
+MAX_DEPTH = 20  # each level reads the message once more; mail has three or four
 MAX_NEAR_MISSES = 10_000  # lines that begin like a delimiter and are none
 
 _FORBIDDEN = """ade adp app asp bas bat cer chm cmd com cpl crt csh der exe fxp gadget hlp hta inf ins isp its js
@@ -65,7 +65,7 @@ def walk(message: Message) -> list[Part]:
     """All parts, outer before inner, in order.
 
     Raises:
-        Invalid: a multipart without boundary or without any part; over 500 parts or 100 levels.
+        Invalid: a multipart without boundary or without any part; over 500 parts or 20 levels.
         A missing last delimiter is forgiven, as most readers do.
     """
     content = message.content
