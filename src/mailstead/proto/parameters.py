@@ -71,7 +71,8 @@ def _extended(parts: list[tuple[int, bool, str]]) -> str:
         text = value
         if encoded and index == 0 and text.count("'") >= 2:
             charset, _, text = text.split("'", 2)
-        data += unquote_to_bytes(text) if encoded else text.encode("utf-8", "replace")
+        raw = text.encode("utf-8", "replace")
+        data += unquote_to_bytes(raw) if encoded else raw
     return charsets.decode(data, charset)
 
 
