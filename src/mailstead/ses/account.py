@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mailstead.base.errors import AlreadyExists, Invalid, NotFound
+import msgspec
+
+from mailstead.base.errors import AlreadyExists, Conflict, Invalid, NotFound
 from mailstead.store.port import Transaction
 
 UNLIMITED = -1
@@ -19,6 +22,8 @@ UNLIMITED = -1
 HEALTHY = "HEALTHY"
 PROBATION = "PROBATION"
 SHUTDOWN = "SHUTDOWN"
+
+REVIEW_PENDING, GRANTED, DENIED = "PENDING", "GRANTED", "DENIED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,49 @@ class AccountRegion:
     message_bytes: int | None
     """The account's own limit of message size; None: the limit of the door."""
     created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether an account may send, in one look."""
+
+    subscribed: bool
+    closed: bool
+    region: AccountRegion
+    suppressed_reasons: tuple[str, ...]
+    """Reasons on its suppression list that keep mail back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What an account says of itself when it asks for production access."""
+
+    mail_type: str
+    """``MARKETING`` or ``TRANSACTIONAL``."""
+    website: str
+    language: str = ""
+    """``EN``, ``JA``, or empty."""
+    use_case: str = ""
+    contacts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """How far a request for production access has come."""
+
+    details: Details
+    status: str
+    """``PENDING``, ``GRANTED``, ``DENIED``, or empty: nothing was asked for."""
+    case: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """Which reasons put an address on the account's suppression list and keep mail from it."""
+
+    suppressed_reasons: tuple[str, ...]
+    validation: str = ""
+    """``DISABLED``, or empty."""
 
 
 def check_id(account: str) -> str:
@@ -190,6 +238,22 @@ def _account_region(row: tuple[str, str, int, str, int, int, float, int | None, 
     )
 
 
+async def standing(tx: Transaction, account: str, region: str) -> Standing | None:
+    """All that a send has to know of its account; None: it does not exist, or was never used in this region."""
+    row = await tx.row(_STANDING, account, region)
+    if row is None:
+        return None
+    return Standing(bool(row[0]), bool(row[1]), _account_region(row[3:]), _reasons(row[2]))
+
+
+_STANDING = (
+    "SELECT a.subscribed, a.closed, r.suppressed_reasons_json, r.account, r.region, r.sending_enabled, r.enforcement,"
+    " r.production_access, r.max_24h, r.max_rate, r.message_bytes, r.created FROM account_regions r"
+    " JOIN accounts a ON a.id = r.account WHERE r.account = $1 AND r.region = $2"
+)
+_reasons = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
 async def ensure_region(tx: Transaction, account: str, region: str, defaults: NewAccount) -> AccountRegion:
     """The account in this region; a first use makes its row with the quota of new accounts.
 
@@ -244,7 +308,10 @@ async def resume(tx: Transaction, account: str, region: str) -> None:
 
 
 async def review(tx: Transaction, account: str, region: str, *, granted: bool) -> None:
-    """Answer a request for production access: granted never lowers a quota; denied takes it back to the sandbox."""
+    """Answer a request for production access: granted never lowers a quota; denied takes it back to the sandbox.
+
+    Without a request it is the operator's own will, and no review is told of.
+    """
     quota = PRODUCTION if granted else SANDBOX
     changed = await tx.run(
         "UPDATE account_regions SET"
@@ -252,12 +319,14 @@ async def review(tx: Transaction, account: str, region: str, *, granted: bool) -
         " ELSE $4 END,"
         " max_rate = CASE WHEN production_access = $3 OR ($3 = 1 AND (max_rate < 0 OR max_rate > $5)) THEN max_rate"
         " ELSE $5 END,"
-        " production_access = $3 WHERE account = $1 AND region = $2",
+        " production_access = $3, review = CASE WHEN review = '' THEN review ELSE $6 END"
+        " WHERE account = $1 AND region = $2",
         account,
         region,
         int(granted),
         quota.max_24h,
         float(quota.max_rate),
+        GRANTED if granted else DENIED,
     )
     await _must(changed, account, region)
 
@@ -272,3 +341,59 @@ async def set_message_bytes(tx: Transaction, account: str, region: str, limit: i
     """The account's own limit of message size; None: the limit of the door."""
     sql = "UPDATE account_regions SET message_bytes = $3 WHERE account = $1 AND region = $2"
     await _must(await tx.run(sql, account, region, limit), account, region)
+
+
+async def set_details(tx: Transaction, account: str, region: str, details: Details, *, request: bool) -> None:
+    """Keep what an account says of itself; ``request``: it asks for production access, unless it has it.
+
+    Raises:
+        Conflict: an earlier request waits for its answer.
+    """
+    changed = await tx.run(
+        "UPDATE account_regions SET details_json = $3,"
+        " review = CASE WHEN $4 = 1 AND production_access = 0 THEN $5 ELSE review END,"
+        " review_case = CASE WHEN $4 = 1 AND production_access = 0 THEN $6 ELSE review_case END"
+        " WHERE account = $1 AND region = $2 AND review <> $5",
+        account,
+        region,
+        msgspec.json.encode(details).decode(),
+        int(request),
+        REVIEW_PENDING,
+        str(secrets.randbelow(9 * 10**11) + 10**11),
+    )
+    if not changed:
+        await _must(int(await find_region(tx, account, region) is not None), account, region)
+        raise Conflict("The account details cannot be changed while a review of them is pending.", kind="review")
+
+
+async def review_of(tx: Transaction, account: str, region: str) -> Review | None:
+    """What an account said of itself and how far its request has come; None: nothing yet."""
+    sql = "SELECT details_json, review, review_case FROM account_regions WHERE account = $1 AND region = $2"
+    row = await tx.row(sql, account, region)
+    if row is None or not row[0]:
+        return None
+    return Review(msgspec.json.decode(row[0], type=Details), row[1], row[2])
+
+
+async def set_suppression(
+    tx: Transaction, account: str, region: str, *, reasons: Iterable[str] | None, validation: str | None = None
+) -> None:
+    """Which reasons put an address on the suppression list and keep mail from it; None stays as it is."""
+    changed = await tx.run(
+        "UPDATE account_regions SET suppressed_reasons_json = coalesce($3, suppressed_reasons_json),"
+        " validation = coalesce($4, validation) WHERE account = $1 AND region = $2",
+        account,
+        region,
+        None if reasons is None else msgspec.json.encode(sorted(set(reasons))).decode(),
+        validation,
+    )
+    await _must(changed, account, region)
+
+
+async def attributes(tx: Transaction, account: str, region: str) -> Attributes:
+    """What was set by ``set_suppression``; a new account has both reasons."""
+    sql = "SELECT suppressed_reasons_json, validation FROM account_regions WHERE account = $1 AND region = $2"
+    row = await tx.row(sql, account, region)
+    if row is None:
+        raise NotFound(f"Account {account} does not exist in {region}", kind="account")
+    return Attributes(_reasons(row[0]), row[1])

@@ -14,6 +14,10 @@ OWNED = (
     "events",
     "statistics",
     "timers",
+    "configuration_sets",
+    "event_destinations",
+    "resource_tags",
+    "suppressed",
     "account_regions",
 )
 
