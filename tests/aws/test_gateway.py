@@ -8,6 +8,7 @@ import http.client
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -432,6 +433,34 @@ def test_strangers_may_not_fill_the_memory(served: Served) -> None:
     assert served.raw("POST", "/", b"x" * (2 << 20))[0] == 403
     answer = refused(served.client("ses", key="AKIANOBODY").send_raw_email, RawMessage={"Data": b"x" * (2 << 20)})
     assert answer[0] == "InvalidClientTokenId"
+
+
+def test_many_large_bodies_at_once_do_not_fill_the_memory() -> None:
+    large = {"RawMessage": {"Data": b"x" * (2 << 20)}}
+    with serving(bodies=3 << 20) as door:
+        slow = http.client.HTTPConnection("127.0.0.1", door.port, timeout=10)
+        slow.putrequest("POST", "/", skip_host=True)
+        for name, value in door.signed(b"").items():
+            slow.putheader(name, value)
+        slow.putheader("Content-Length", str(8 << 20))
+        slow.endheaders(b"x" * (2 << 20))
+        send = door.client("ses").send_raw_email
+        deadline = time.monotonic() + 10
+        while (answer := _tried(send, large)) != "ServiceUnavailable" and time.monotonic() < deadline:
+            pass  # until the slow one is in
+        assert answer == "ServiceUnavailable"
+        assert _tried(send, {"RawMessage": {"Data": b"x"}}) == "m-1"
+        slow.close()
+        while (answer := _tried(send, large)) != "m-1" and time.monotonic() < deadline:
+            pass  # until the server has seen it go
+        assert answer == "m-1"
+
+
+def _tried(send: Any, params: Any) -> str:
+    try:
+        return str(send(**params)["MessageId"])
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
 
 
 def test_a_slow_body_is_given_up() -> None:

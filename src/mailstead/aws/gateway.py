@@ -38,6 +38,7 @@ MiB = 1 << 20
 V1_BODY = 16 * MiB  # a 10 MiB message in base64, form-encoded
 V2_BODY = 56 * MiB  # a 40 MiB message in base64
 PATIENCE = MiB  # what a caller may send before we look whether the key exists
+BODIES = 512 * MiB  # what large bodies of all calls together may hold; above it the next ones come again later
 MAX_QUERY = 256 * 1024  # octets of a query string
 PLAIN_BODY = MiB  # for the plain routes
 BODY_TIMEOUT = 60.0  # seconds that a body may take
@@ -164,6 +165,8 @@ class Call:
     """Why the operation cannot be called; told only to those who are authenticated."""
     caller: Caller | None = None
     params: dict[str, Any] = field(default_factory=dict)
+    held: int = 0
+    """Octets of body that count against all calls' share of memory."""
     close: bool = False
 
 
@@ -196,6 +199,7 @@ class Gateway:
         v1_body: int = V1_BODY,
         v2_body: int = V2_BODY,
         body_timeout: float = BODY_TIMEOUT,
+        bodies: int = BODIES,
     ) -> None:
         self._handlers = handlers
         self._caller_for = caller_for
@@ -207,6 +211,8 @@ class Gateway:
         self._v1_body = v1_body
         self._v2_body = v2_body
         self._body_timeout = body_timeout
+        self._bodies = bodies
+        self._held = 0
         self._keys = sigv4.SigningKeys()
         self._services: dict[str, Service] = {"ses": load("ses"), "sesv2": load("sesv2"), "sts": load("sts")}
 
@@ -226,18 +232,23 @@ class Gateway:
 
     async def _answer(self, call: Call) -> Reply:
         try:
-            await self._read(call)
-            self._identify(call)
-            await self._authenticate(call)
-            self._admit(call)
-            self._decode(call)
-            self._validate(call)
-            result = await self._handle(call)
-            return self._encode(call, result)
+            return await self._steps(call)
         except Disconnected:
             raise
         except Exception as error:
             return self._refused(call, error)
+        finally:
+            self._release(call)
+
+    async def _steps(self, call: Call) -> Reply:
+        await self._read(call)
+        self._identify(call)
+        await self._authenticate(call)
+        self._admit(call)
+        self._decode(call)
+        self._validate(call)
+        result = await self._handle(call)
+        return self._encode(call, result)
 
     # Steps
 
@@ -268,7 +279,7 @@ class Gateway:
         limit = self._v2_body if call.door is SESV2 else self._v1_body
         allowed, size, digest = min(PATIENCE, limit), 0, hashlib.sha256()
         chunks: list[bytes] = []
-        asked = False
+        asked = crowded = False
         while True:
             if message["type"] != "http.request":
                 raise Disconnected
@@ -277,23 +288,37 @@ class Gateway:
             if allowed < size and not asked:
                 asked = True
                 allowed = limit if await self._may_go_on(call) else allowed
-            if size <= allowed:
+            crowded = crowded or not self._hold(call, len(chunk))
+            if size <= allowed and not crowded:
                 digest.update(chunk)
                 chunks.append(chunk)
             else:
                 # Read on without keeping it, so that the caller gets to our answer; but not for ever.
                 chunks.clear()
+                self._release(call)
             if not message.get("more_body", False):
                 break
             if size > 2 * limit:
                 call.close = True
                 break
             message = await call.receive()
+        if crowded:
+            raise Unreachable("too many large requests at once")
         if size > allowed:
             if allowed < limit:
                 raise self._stranger_error(call)
             raise TooLarge("Message is too long.")
         call.body, call.payload_hash = b"".join(chunks), digest.hexdigest()
+
+    def _hold(self, call: Call, octets: int) -> bool:
+        """Count them. False: all calls together hold too much, and this large one has to come again."""
+        call.held += octets
+        self._held += octets
+        return self._held <= self._bodies or call.held <= PATIENCE
+
+    def _release(self, call: Call) -> None:
+        self._held -= call.held
+        call.held = 0
 
     async def _may_go_on(self, call: Call) -> bool:
         """Is this caller worth more than ``PATIENCE`` octets of memory?"""
