@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,7 @@ from mailstead.base.clock import DAY, HOUR
 from mailstead.base.errors import Unreachable
 from mailstead.store import arrivals, captures, queue
 from mailstead.store.arrivals import Arrival
+from mailstead.store.files import FileBlobs
 from mailstead.store.port import Transaction
 from mailstead.store.queue import Selection
 from mailstead.upkeep import retention
@@ -129,6 +133,21 @@ def test_mail_of_strangers_does_not_stay_for_ever(yard: Yard) -> None:
         yard.wait(retention.forget(yard.runtime, DAY))
     assert yard.rows("SELECT id FROM arrivals ORDER BY id") == [("new",), ("waiting",)]
     assert yard.rows("SELECT key FROM blobs ORDER BY key") == [("new",), ("waiting",)]
+
+
+def test_bodies_that_a_crash_left_are_swept_and_needed_ones_stay(yard: Yard, tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path / "bodies", yard.runtime.db)
+    runtime = replace(yard.runtime, blobs=blobs)
+    name = yard.put("a@one.example")
+    for ref in ("file:orphan", "file:needed", "file:young"):
+        yard.wait(blobs.put(ref, b"x" * 200_000))
+    yard.run(lambda tx: tx.run("UPDATE messages SET blob = 'file:needed' WHERE id = $1", name))
+    for path in (tmp_path / "bodies").glob("??/??/*"):
+        if path.name != "young":
+            os.utime(path, (1, 1))
+    assert yard.wait(retention.sweep(runtime)) == 1
+    assert {path.name for path in (tmp_path / "bodies").glob("??/??/*")} == {"needed", "young"}
+    assert yard.wait(retention.sweep(runtime)) == 0
 
 
 def test_a_step_that_fails_is_told_and_done_again(caplog: pytest.LogCaptureFixture) -> None:

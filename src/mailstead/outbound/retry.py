@@ -13,7 +13,7 @@ JITTER = 0.2
 def next_due(attempts: int, now: int, *, dice: float, expires: int | None = None) -> int:
     """When to try again after ``attempts`` failed tries (1 is the first); ``dice`` is a random number in [0, 1).
 
-    Never later than ``expires``: the last try and the expiry fall together.
+    Never later than ``expires``: what is due then has expired.
     """
     wait = WAITS[min(max(attempts, 1), len(WAITS)) - 1]
     due = now + int(wait * (1 + JITTER * (2 * dice - 1)))

@@ -54,7 +54,7 @@ PROBE = 4
 """The same while nobody has answered there."""
 REFILL = 10
 """So much of the window must be free before more is looked for: a look costs as much for one parcel as for ten."""
-IN_MEMORY = 48 << 20
+IN_MEMORY = 24 << 20
 """Bytes of message content under way at once, all lanes together; one message alone may be larger."""
 LANE_IN_MEMORY = IN_MEMORY // 4
 """The same for one lane."""

@@ -23,6 +23,7 @@ T = TypeVar("T")
 SMALL = 128 * 1024
 """Up to so many bytes a body lives in the database."""
 LEFTOVER_SECONDS = 3600
+DAY_SECONDS = 86_400
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _DB, _FILE = "db:", "file:"
 
@@ -125,6 +126,10 @@ class FileBlobs:
         """Remove the drafts that a crash left more than an hour ago; how many."""
         return await self._apart(self._sweep)
 
+    async def stored_before(self, days: float = 1.0) -> list[str]:
+        """References of the files that are older: some may be of a crash between file and row, and nobody's."""
+        return await self._apart(lambda: self._stored_before(self._now() - days * DAY_SECONDS))
+
     async def close(self) -> None:
         """Let running writes end."""
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
@@ -172,12 +177,24 @@ class FileBlobs:
             _sync(one.parent)  # also if it was there: whoever made it may have died before syncing
         self._made.add(folder)
 
-    def _sweep(self) -> int:
-        # The file system's own clock tells the ages: it may be another machine's.
+    def _now(self) -> float:
+        """The file system's own clock tells the ages: it may be another machine's."""
         probe = self._drafts / f"now.{os.urandom(4).hex()}"
         probe.touch(mode=0o600)
-        limit = probe.stat().st_mtime - LEFTOVER_SECONDS
+        now = probe.stat().st_mtime
         probe.unlink()
+        return now
+
+    def _stored_before(self, limit: float) -> list[str]:
+        found = []
+        for path in self._root.glob("??/??/*"):
+            with contextlib.suppress(FileNotFoundError):  # its message has just ended
+                if path.stat().st_mtime < limit:
+                    found.append(_FILE + path.name)
+        return found
+
+    def _sweep(self) -> int:
+        limit = self._now() - LEFTOVER_SECONDS
         swept = 0
         for draft in self._drafts.iterdir():
             with contextlib.suppress(FileNotFoundError):  # its writer has just renamed it

@@ -7,7 +7,7 @@ on both; times are integers (milliseconds), truth values 0 and 1, lists and obje
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 
@@ -135,6 +135,19 @@ class BlobStore(Protocol):
         Raises:
             Unreachable: no.
         """
+        ...
+
+
+@runtime_checkable
+class Sweeping(Protocol):
+    """A blob store that a crash can leave things in that nobody refers to."""
+
+    async def sweep(self) -> int:
+        """Remove what was never finished; how many."""
+        ...
+
+    async def stored_before(self, days: float = 1.0) -> list[str]:
+        """References of blobs outside the database that are older."""
         ...
 
 

@@ -283,6 +283,16 @@ async def anything_due(tx: Transaction, now: int) -> bool:
     )
 
 
+async def blobs_outside(tx: Transaction) -> set[str]:
+    """The blobs outside the database that something still needs. A long look: for a reader thread."""
+    rows = await tx.rows(
+        "SELECT blob FROM messages WHERE open > 0 AND blob NOT LIKE 'db:%'"
+        " UNION SELECT blob FROM captures WHERE blob NOT LIKE 'db:%'"
+        " UNION SELECT blob FROM arrivals WHERE blob NOT LIKE 'db:%'"
+    )
+    return {str(row[0]) for row in rows}
+
+
 async def leased(tx: Transaction, worker: str) -> list[str]:
     """The lanes a process holds."""
     return [str(row[0]) for row in await tx.rows("SELECT lane FROM lanes WHERE worker = $1", worker)]

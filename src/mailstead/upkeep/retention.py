@@ -18,7 +18,7 @@ from mailstead.proto.message import Message
 from mailstead.runtime import Runtime
 from mailstead.ses import statistics
 from mailstead.store import spool, wipe
-from mailstead.store.port import Transaction
+from mailstead.store.port import Sweeping, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ EVERY = 1.0
 """Seconds between looks for deliveries that are too old."""
 ROLL_UP_EVERY = 5.0
 FORGET_EVERY = 600.0
+SWEEP_EVERY = 6 * 3600.0
 
 
 async def expire(runtime: Runtime, scheduler: Scheduler) -> int:
@@ -59,6 +60,19 @@ async def roll_up(runtime: Runtime) -> None:
     more = True
     while more:
         more = await runtime.db.run(statistics.roll)
+
+
+async def sweep(runtime: Runtime) -> int:
+    """Remove bodies that a crash left between file and row, or between the last settlement and the file; how many."""
+    if not isinstance(runtime.blobs, Sweeping):
+        return 0
+    swept = await runtime.blobs.sweep()
+    old = set(await runtime.blobs.stored_before())  # first: what is stored from now on is younger
+    for blob in old - await runtime.db.scan(spool.blobs_outside) if old else ():
+        log.info("sweeping %s, which nothing refers to", blob)
+        await runtime.blobs.delete(blob)
+        swept += 1
+    return swept
 
 
 async def forget(runtime: Runtime, kept: int) -> None:
@@ -102,4 +116,5 @@ async def run(runtime: Runtime, scheduler: Scheduler, *, kept: int) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(every(EVERY, "expiry", lambda: expire(runtime, scheduler)))
         group.create_task(every(ROLL_UP_EVERY, "statistics", lambda: roll_up(runtime)))
+        group.create_task(every(SWEEP_EVERY, "sweeping", lambda: sweep(runtime)))
         group.create_task(every(FORGET_EVERY, "retention", lambda: forget(runtime, kept)))
