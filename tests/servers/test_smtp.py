@@ -225,3 +225,27 @@ def test_the_end_does_not_wait_longer_than_the_grace(tmp_path: Path) -> None:
         doors.await_(doors.servers["submission"].stop(0.3))
         assert time.monotonic() - started < 2
         assert raw.rest() == b""
+
+
+def test_many_large_messages_at_once_do_not_fill_the_memory(tmp_path: Path) -> None:
+    line = b"x" * 70 + b"\r\n"
+    large = line * (2_000_000 // len(line))
+    with doors_with(tmp_path) as doors, greeted(doors) as first, greeted(doors) as second, greeted(doors) as third:
+        crowd = doors.submitting.crowd
+        crowd.limits = replace(crowd.limits, octets=3_000_000)
+        first.say(TRANSACTION + MESSAGE + large)
+        let_pass(lambda: crowd.octets > 1_900_000)
+        second.say(TRANSACTION + MESSAGE + large + b".\r\n")
+        assert [second.reply() for _ in range(4)][3] == "454 Temporary service failure"
+        assert crowd.octets < 2_100_000
+        second.say(TRANSACTION + MESSAGE + b".\r\n")
+        assert [second.reply()[:3] for _ in range(4)] == ["250", "250", "354", "250"]
+        third.say(TRANSACTION + MESSAGE + b".\r\n")
+        assert [third.reply()[:3] for _ in range(4)] == ["250", "250", "354", "250"]
+        first.say(b".\r\n")
+        assert [first.reply()[:3] for _ in range(4)] == ["250", "250", "354", "250"]
+        let_pass(lambda: crowd.octets == 0)
+        third.say(TRANSACTION + MESSAGE + large)
+        let_pass(lambda: crowd.octets > 1_900_000)
+        third.close()
+        let_pass(lambda: crowd.octets == 0)

@@ -28,6 +28,8 @@ HANDSHAKE = 20.0
 """Seconds a client has for a TLS handshake."""
 SHUTDOWN = 5.0
 """Seconds a client has to say good-bye in TLS."""
+SMALL = 1 << 20
+"""Octets that a message may hold however full it is."""
 LAST_WORDS = 10.0
 """Seconds a client has to read our good-bye."""
 
@@ -116,6 +118,8 @@ class Limits:
 
     total: int
     each_account: int = 0
+    octets: int = 512 << 20
+    """What the messages on their way in may hold together; above it the large ones have to come again."""
 
 
 class Crowd:
@@ -124,6 +128,8 @@ class Crowd:
     def __init__(self, limits: Limits, *, tick: float = 1.0) -> None:
         self.limits = limits
         self.leaving = False
+        self.octets = 0
+        """What the messages on their way in hold now."""
         self._tick = tick
         self._guests: set[Guest] = set()
         self._accounts: Counter[str] = Counter()
@@ -149,6 +155,11 @@ class Crowd:
         self._guests.discard(guest)
         if not self._guests:
             self._empty.set()
+
+    def weigh(self, more: int, own: int) -> bool:
+        """A guest holds so many octets more (or fewer), ``own`` now. False: too much in all, and it is no small one."""
+        self.octets += more
+        return not 0 < self.limits.octets < self.octets or own <= SMALL
 
     def enter_account(self, account: str) -> bool:
         """Count a session of this account; False: there are too many, and it was not counted."""

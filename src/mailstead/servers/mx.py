@@ -27,6 +27,7 @@ from mailstead.servers.smtp import Decision, Door, Patience, Peer
 log = logging.getLogger(__name__)
 
 AWAY = Reply(451, "Temporary service failure", "4.3.0")
+CROWDED = Reply(452, "Insufficient system storage", "4.3.1")  # RFC 5321 §4.2.3
 LOOP = Reply(554, "Too many hops, this is a mail loop", "5.4.6")
 MAX_REPORTS = 10
 """Return paths of one message: each is an arrival with a copy of its own, and a report is about one message."""
@@ -84,7 +85,7 @@ class Receiving:
 class MxVisit:
     """One session with another server."""
 
-    __slots__ = ("_door", "_engine", "_peer", "_recipients", "_sender", "greeting", "offer", "trouble")
+    __slots__ = ("_door", "_engine", "_peer", "_recipients", "_sender", "crowded", "greeting", "offer", "trouble")
 
     _engine: ServerEngine
 
@@ -93,6 +94,7 @@ class MxVisit:
         self._peer = peer
         self.offer = door.offer
         self.trouble = AWAY
+        self.crowded = CROWDED
         number = randbytes(8).hex()  # noqa: S311 — names a session, no secret
         self.greeting = f"{door.settings.hostname} ESMTP SimpleEmailService-{number}"
         self._sender = ""

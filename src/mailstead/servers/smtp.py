@@ -57,6 +57,8 @@ class Visit(Protocol):
     greeting: str
     trouble: Reply
     """What to say when we failed and do not know why."""
+    crowded: Reply
+    """What to say of a message that was not kept because others fill the memory."""
 
     def begin(self, engine: ServerEngine) -> None:
         """The session has an engine now: it knows EHLO name and TLS."""
@@ -115,11 +117,13 @@ class Connection(asyncio.Protocol):
         "_eof",
         "_gone",
         "_held",
+        "_judged",
         "_loop",
         "_switching",
         "_task",
         "_transport",
         "_visit",
+        "_weight",
         "_writable",
     )
 
@@ -140,6 +144,10 @@ class Connection(asyncio.Protocol):
         self._switching = False
         self._busy = False
         self._held = False
+        self._weight = 0
+        """Octets of content that count against the crowd's share of memory."""
+        self._judged = 0
+        """Octets of a whole message that is being decided on."""
         self._writable = True
         self._eof = False
         self._gone = False
@@ -172,6 +180,8 @@ class Connection(asyncio.Protocol):
         engine.receive(data)
         if not self._busy:
             self._advance()
+            if self._weight or engine.in_content:
+                self._weigh()
         elif engine.buffered > READ_AHEAD:
             self._hold()
 
@@ -186,6 +196,7 @@ class Connection(asyncio.Protocol):
         if self._gone:
             return
         self._gone = True
+        self._weigh()
         self._door.crowd.leave(self)
         self._visit.end()
         if self._switching and self._task is not None:
@@ -222,6 +233,7 @@ class Connection(asyncio.Protocol):
             else:
                 self._write()
                 self._busy = True
+                self._judged = len(event.data) if type(event) is Content else 0
                 self._task = self._loop.create_task(self._finish(decision))  # type: ignore[arg-type]
                 return
         self._write()
@@ -240,11 +252,25 @@ class Connection(asyncio.Protocol):
             reply = self._failed()
         self._busy = False
         self._task = None
+        self._judged = 0
         if self._gone:
+            self._weigh()
             return
         self._engine.answer(reply)
         self._active = self._loop.time()
         self._advance()
+        if self._weight:
+            self._weigh()
+
+    def _weigh(self) -> None:
+        """Tell the crowd what this message holds; where all together hold too much, a large one is sent away."""
+        weight = self._judged or (0 if self._gone else self._engine.held)
+        more, self._weight = weight - self._weight, weight
+        if not self._door.crowd.weigh(more, weight) and self._engine.in_content and not self._busy:
+            log.warning("%s: too many large messages at once", self._door.name)
+            # Not a 421 now: closed while it sends, the client would see a reset and no reply.
+            self._engine.drop_content(self._visit.crowded)
+            self._weigh()
 
     def _failed(self) -> Reply:
         """What nobody expected: it is our fault, so the client may come again."""

@@ -242,6 +242,7 @@ class SubmissionVisit:
         "_recipients",
         "_sender",
         "caller",
+        "crowded",
         "greeting",
         "number",
         "offer",
@@ -255,6 +256,7 @@ class SubmissionVisit:
         self._door = door
         self._peer = peer
         self.trouble = TEMPORARY
+        self.crowded = NOT_RECEIVED
         self.offer: Offer = door.offer_trusted if trusted else door.offer
         dice = randbytes(29)  # noqa: S311 — names a session in logs and Received, no secret
         self.server = f"SimpleEmailService-d-{dice[:9].translate(_UPPER).decode()}"

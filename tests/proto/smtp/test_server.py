@@ -520,3 +520,26 @@ def test_no_bytes_break_the_engine(pieces: list[bytes], offer: Offer) -> None:
         for line in output.split(b"\r\n")[:-1]:
             assert line[:3].isdigit()
             assert line[3:4] in b" -"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_message_that_is_dropped_half_way_is_told_at_its_end(chunked: bool) -> None:
+    engine = ServerEngine(MX)
+    engine.greet()
+    begin = b"EHLO a\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\n"
+    engine.receive(begin + (b"BDAT 6\r\nabcd" if chunked else b"DATA\r\nabcd"))
+    while (event := engine.next_event()) is not None:
+        engine.answer(door(engine, event))
+    engine.output()
+    assert engine.held == 4
+    engine.drop_content(Reply(452, "full", "4.3.1"))
+    assert engine.held == 0
+    engine.receive(b"efBDAT 2 LAST\r\ngh" if chunked else b"ef\r\n.\r\n")
+    assert engine.next_event() is None
+    assert engine.output() == b"452 4.3.1 full\r\n" * (1 + chunked)
+    engine.receive(begin + b"DATA\r\nabcd\r\n.\r\n")
+    events = []
+    while (event := engine.next_event()) is not None:
+        events.append(event)
+        engine.answer(door(engine, event))
+    assert events[-1] == Content(b"abcd\r\n", {})

@@ -34,6 +34,16 @@ class DataReader:
             self._keep(data[:after])
         return after
 
+    @property
+    def held(self) -> int:
+        """Octets that are kept."""
+        return 0 if self.overflow else self._size
+
+    def drop(self) -> None:
+        """Keep nothing more, as past the limit."""
+        self.overflow = True
+        self._chunks.clear()
+
     def _end_of(self, data: bytes) -> int:
         tail = self._tail
         border = (tail + data[:4]).find(_END)
@@ -89,6 +99,16 @@ class ChunkReader:
     @property
     def overflow(self) -> bool:
         return self.size > self._limit
+
+    @property
+    def held(self) -> int:
+        """Octets that are kept."""
+        return 0 if self.overflow or not self.size else self.size - self.left * self.keep
+
+    def drop(self) -> None:
+        """Keep nothing more, as past the limit."""
+        self._limit = -1
+        self._pieces.clear()
 
     def begin(self, size: int, *, last: bool, keep: bool) -> None:
         """The next chunk of so many octets."""

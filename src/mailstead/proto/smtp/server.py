@@ -77,6 +77,7 @@ class ServerEngine:
         "_read",
         "_received",
         "_recipients",
+        "_sorry",
         "_state",
         "_waiting",
         "_words",
@@ -119,6 +120,8 @@ class ServerEngine:
         self._chunks = ChunkReader(offer.max_message)
         self._mail = _NO_MAIL
         self._recipients = 0
+        self._sorry: Reply | None = None
+        """Why the content at hand is not kept, if it is not for its size."""
         self._open = False
         self._admit()
 
@@ -138,6 +141,12 @@ class ServerEngine:
         """The client was silent for too long: the last words, all that is left to be written."""
         self.refuse(self._words.timeout)
         return self.output()
+
+    def drop_content(self, reply: Reply) -> None:
+        """Keep nothing of the message that is coming in; at its end this is said."""
+        self._sorry = reply
+        self._data.drop()
+        self._chunks.drop()
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the network."""
@@ -162,6 +171,11 @@ class ServerEngine:
     def in_content(self) -> bool:
         """Is a message on its way in: DATA or a chunk begun and not ended?"""
         return self._read is ServerEngine._read_content or self._read is ServerEngine._read_chunk
+
+    @property
+    def held(self) -> int:
+        """Octets of content kept so far, of a message that is not whole."""
+        return self._data.held + self._chunks.held
 
     @property
     def buffered(self) -> int:
@@ -474,7 +488,7 @@ class ServerEngine:
     def _end_of_data(self, data: DataReader) -> None:
         self._data = DataReader(0)
         if data.overflow:
-            self._finish(self._words.too_large)
+            self._finish(self._sorry or self._words.too_large)
             return
         raw = data.raw()
         bare = has_bare_newline(raw)
@@ -521,12 +535,16 @@ class ServerEngine:
         if self._chunk_refusal is not None:
             self._fail(self._chunk_refusal)
         elif chunks.last and chunks.overflow:
-            self._finish(self._words.too_large)
+            self._finish(self._sorry or self._words.too_large)
         elif chunks.last:
             content = chunks.raw()
             self._judge(content, bare=has_bare_newline(content))
         else:
-            self._say(self._words.too_large if chunks.overflow else about(self._words.chunk_ok, size=chunks.size))
+            self._say(
+                (self._sorry or self._words.too_large)
+                if chunks.overflow
+                else about(self._words.chunk_ok, size=chunks.size)
+            )
             if chunks.begun < _TINY_CHUNK:
                 self._count_idle()
 
@@ -563,6 +581,7 @@ class ServerEngine:
     def _forget_transaction(self) -> None:
         self._mail = _NO_MAIL
         self._recipients = 0
+        self._sorry = None
         if self._chunks.size:
             self._chunks = ChunkReader(self.offer.max_message)
 
