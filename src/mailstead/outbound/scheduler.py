@@ -54,9 +54,11 @@ PROBE = 4
 """The same while nobody has answered there."""
 REFILL = 10
 """So much of the window must be free before more is looked for: a look costs as much for one parcel as for ten."""
-IN_MEMORY = 24 << 20
-"""Bytes of message content under way at once, all lanes together; one message alone may be larger."""
-LANE_IN_MEMORY = IN_MEMORY // 4
+IN_MEMORY = 18 << 20
+"""Bytes of message content under way at once in all lanes that answer; one message alone may be larger."""
+PROBING_IN_MEMORY = 8 << 20
+"""The same for lanes of which nobody knows whether they answer: large mail for the dead leaves the living alone."""
+LANE_IN_MEMORY = IN_MEMORY // 3
 """The same for one lane."""
 LINGER = 1.0
 """Seconds a lane is kept after its last delivery: the next message finds it open."""
@@ -143,7 +145,7 @@ class Drain:
         self.unreached: Reply | None = None
         """Set when no host of the lane could be reached: nothing more is begun."""
         self.stuck = False
-        """Set when nothing can be written down about it: nothing more is begun, and it is looked at again soon."""
+        """Set when the database takes nothing about it: it is looked at again, but not at once."""
         self.poked = asyncio.Event()
 
     @property
@@ -194,6 +196,7 @@ class Scheduler:
         self._called: set[str] = set()
         """Known lanes that got mail since the last claim."""
         self._budget = Budget(IN_MEMORY)
+        self._probing = Budget(PROBING_IN_MEMORY)
         self._stopping = False
         self._unwritten = 0
         """Settlements that wait for the database: until they are written, nothing more is sent."""
@@ -275,8 +278,6 @@ class Scheduler:
         try:
             try:
                 await self._work(drain)
-            except Unreachable as error:
-                log.warning("lane %s cannot be looked at: %s", drain.lane, error)
             except Exception:
                 await drain.settled()  # else the lane's next holder would send what is under way once more
                 raise
@@ -292,9 +293,17 @@ class Scheduler:
 
     async def _work(self, drain: Drain) -> None:
         """Pull and send until nothing is due, the hosts are away, or we stop."""
-        while not self._stopping and drain.unreached is None and not drain.stuck:
+        while not self._stopping and drain.unreached is None:
             drain.poked.clear()
-            begun = await self._begin(drain)
+            try:
+                begun = await self._begin(drain)
+            except Unreachable as error:
+                log.warning("lane %s cannot be looked at: %s", drain.lane, error)
+                drain.stuck = True
+            if drain.stuck:
+                drain.stuck = False
+                await asyncio.sleep(AWAY)
+                continue
             if begun:
                 continue
             if not await self._rest(drain) and not drain.tasks:
@@ -303,7 +312,7 @@ class Scheduler:
     async def _begin(self, drain: Drain) -> bool:
         """Start what is due, as far as the window has room. Is there more to look for at once?"""
         room = drain.window - len(drain.tasks)
-        if self._unwritten or room < (REFILL if drain.answered else 1):
+        if self._unwritten or drain.stuck or room < (REFILL if drain.answered else 1):
             return False
         now = self._runtime.clock.now()
         limit = len(drain.under_way) + room + MAX_RECIPIENTS
@@ -374,7 +383,9 @@ class Scheduler:
             message = await self._runtime.db.read(lambda tx: spool.read(tx, group[0].message))
             if message is None:
                 raise NotFound(f"message {group[0].message} has no row")
-            async with drain.budget.room(message.size), self._budget.room(message.size):
+            known = drain.answered or drain.lane in self._known
+            everybodys = self._budget if known else self._probing
+            async with drain.budget.room(message.size), everybodys.room(message.size):
                 await self._attempt(drain, message, group)
         except Unreachable as error:
             log.warning("%s lane=%s put off: %s", group[0].message, drain.lane, error)
@@ -443,6 +454,10 @@ class Scheduler:
                     if self._stopping:
                         raise
                     log.warning("%s lane=%s cannot be settled now: %s", case.message.id, case.lane, error)
+                except Exception:
+                    # A bug in what we tell of it must not send it again every minute.
+                    await self._settlement.note_delivered(case, verdicts)
+                    raise
                 self._unwritten += 1 - waits
                 waits = 1
                 await asyncio.sleep(AWAY)
@@ -517,6 +532,8 @@ class Scheduler:
                 before = lost - before
             except Unreachable as error:
                 log.warning("looking for abandoned lanes: %s", error)
+            except Exception:
+                log.exception("looking for abandoned lanes")
 
 
 def unreached(recipients: Sequence[str], reply: Reply) -> Attempt:

@@ -111,6 +111,24 @@ class Settlement:
             self._forget(case.message.id)
             await self._drop(ended.blob)
 
+    async def note_delivered(self, case: Case, verdicts: Sequence[Verdict]) -> None:
+        """Write down only that what was taken was taken, when all the rest could not be written."""
+        now, attempt = self._runtime.clock.now(), case.attempt
+        tries = [
+            (v.waiting.n, Try(v.outcome.state, str(v.reply.code), attempt.host, attempt.tls))
+            for v in verdicts
+            if v.outcome.state == outcomes.DELIVERED
+        ]
+
+        async def body(tx: Transaction) -> None:
+            numbers = await spool.finish(tx, case.message.id, tries, now)
+            blob = await spool.count_down(tx, case.message.id, len(numbers), now) if numbers else None
+            if blob is not None:
+                await self._runtime.blobs.delete_in(tx, blob)
+
+        if tries:
+            await self._runtime.db.run(body)
+
     async def _drop(self, blob: str) -> None:
         """The content has done its work; that it cannot be removed now is no reason to send it again."""
         try:
