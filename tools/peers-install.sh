@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the end-to-end tests talk to: a real MX (Postfix), real DNS (nsd), real clients (swaks, curl, nodemailer).
+# Installs what the end-to-end tests talk to: a real MX (Postfix), real DNS (nsd), real clients (swaks, curl, nodemailer);
+# and judges (handlebars).
 # As root on Debian through apt; no daemon is started, the tests start their own on high loopback ports.
 # Not root, or no apt: says what is missing and succeeds; the tests then skip with the reason (CI=true: they fail).
 set -eu
@@ -15,6 +16,7 @@ missing() {
   command -v curl >/dev/null || echo curl
   command -v node >/dev/null || echo nodejs
   [ -d /usr/share/nodejs/nodemailer ] || [ -d build/node/node_modules/nodemailer ] || echo node-nodemailer
+  [ -d /usr/share/nodejs/handlebars ] || [ -d build/node/node_modules/handlebars ] || echo handlebars
 }
 
 packages=$(missing | tr '\n' ' ')
