@@ -30,8 +30,6 @@ PLANNED: dict[str, tuple[str, ...]] = {
     "ses": (
         # Sending
         "SendTemplatedEmail SendBulkTemplatedEmail SendBounce SendCustomVerificationEmail",
-        # The account's switch
-        "GetAccountSendingEnabled UpdateAccountSendingEnabled",
         # Identities
         "VerifyEmailAddress VerifyDomainDkim ListVerifiedEmailAddresses DeleteVerifiedEmailAddress",
         "GetIdentityDkimAttributes SetIdentityDkimEnabled",
@@ -40,13 +38,6 @@ PLANNED: dict[str, tuple[str, ...]] = {
         "SetIdentityHeadersInNotificationsEnabled",
         # Sending authorization
         "PutIdentityPolicy GetIdentityPolicies ListIdentityPolicies DeleteIdentityPolicy",
-        # Configuration sets
-        "CreateConfigurationSet DescribeConfigurationSet ListConfigurationSets DeleteConfigurationSet",
-        "CreateConfigurationSetEventDestination UpdateConfigurationSetEventDestination",
-        "DeleteConfigurationSetEventDestination CreateConfigurationSetTrackingOptions",
-        "UpdateConfigurationSetTrackingOptions DeleteConfigurationSetTrackingOptions",
-        "PutConfigurationSetDeliveryOptions UpdateConfigurationSetReputationMetricsEnabled",
-        "UpdateConfigurationSetSendingEnabled",
         # Templates
         "CreateTemplate GetTemplate UpdateTemplate DeleteTemplate ListTemplates TestRenderTemplate",
         "CreateCustomVerificationEmailTemplate GetCustomVerificationEmailTemplate",
@@ -62,28 +53,17 @@ PLANNED: dict[str, tuple[str, ...]] = {
         # Sending
         "SendBulkEmail SendCustomVerificationEmail",
         # Account
-        "PutAccountDetails PutAccountSendingAttributes PutAccountSuppressionAttributes",
         "PutAccountDedicatedIpWarmupAttributes PutAccountVdmAttributes PutAccountPricingAttributes",
         # Identities
         "PutEmailIdentityDkimAttributes PutEmailIdentityDkimSigningAttributes PutEmailIdentityMailFromAttributes",
-        "PutEmailIdentityFeedbackAttributes PutEmailIdentityConfigurationSetAttributes",
+        "PutEmailIdentityFeedbackAttributes",
         "CreateEmailIdentityPolicy UpdateEmailIdentityPolicy GetEmailIdentityPolicies DeleteEmailIdentityPolicy",
         "AssociateEmailIdentityCertificate DisassociateEmailIdentityCertificate ListEmailIdentityCertificates",
-        # Configuration sets
-        "CreateConfigurationSet GetConfigurationSet ListConfigurationSets UpdateConfigurationSet",
-        "DeleteConfigurationSet CreateConfigurationSetEventDestination GetConfigurationSetEventDestinations",
-        "UpdateConfigurationSetEventDestination DeleteConfigurationSetEventDestination",
-        "PutConfigurationSetDeliveryOptions PutConfigurationSetReputationOptions PutConfigurationSetSendingOptions",
-        "PutConfigurationSetSuppressionOptions PutConfigurationSetTrackingOptions PutConfigurationSetVdmOptions",
-        "PutConfigurationSetArchivingOptions",
         # Templates
         "CreateEmailTemplate GetEmailTemplate ListEmailTemplates UpdateEmailTemplate DeleteEmailTemplate",
         "TestRenderEmailTemplate CreateCustomVerificationEmailTemplate GetCustomVerificationEmailTemplate",
         "ListCustomVerificationEmailTemplates UpdateCustomVerificationEmailTemplate",
         "DeleteCustomVerificationEmailTemplate",
-        # Suppression list, tags
-        "PutSuppressedDestination GetSuppressedDestination ListSuppressedDestinations DeleteSuppressedDestination",
-        "TagResource UntagResource ListTagsForResource",
         # Contact lists
         "CreateContactList GetContactList ListContactLists UpdateContactList DeleteContactList",
         "CreateContact GetContact ListContacts UpdateContact DeleteContact",
@@ -110,7 +90,12 @@ PLANNED: dict[str, tuple[str, ...]] = {
 }
 """Service: operations that will come, a few a line."""
 
-DECLINED: dict[tuple[str, str], str] = {}
+DECLINED: dict[tuple[str, str], str] = {
+    (
+        "sesv2",
+        "PutConfigurationSetArchivingOptions",
+    ): "the archives of Amazon SES Mail Manager are a service of their own.",
+}
 """(service, operation): why it will not come."""
 
 

@@ -23,7 +23,7 @@ from mailstead.base.address import ascii_domain, bare, check_address, is_domain
 from mailstead.base.errors import AlreadyExists, Invalid, LimitExceeded, NotFound
 from mailstead.base.ids import token32
 from mailstead.proto.dkim_keys import load_key
-from mailstead.ses import dkim_keys
+from mailstead.ses import dkim_keys, tags
 from mailstead.ses.dkim_keys import NewKey, SigningKey
 from mailstead.store.port import Row, Transaction
 from mailstead.store.vault import Vault
@@ -338,11 +338,18 @@ async def mark(
 
 
 async def delete(tx: Transaction, account: str, region: str, name: str) -> bool:
-    """Forget an identity and its keys. Was there one?"""
+    """Forget an identity, its keys and its tags. Was there one?"""
     await dkim_keys.delete_all(tx, account, region, name)
+    await tags.forget(tx, account, region, tags.resource(tags.IDENTITY, name))
     return bool(
         await tx.run("DELETE FROM identities WHERE account = $1 AND region = $2 AND name = $3", account, region, name)
     )
+
+
+async def set_configuration_set(tx: Transaction, account: str, region: str, name: str, configuration_set: str) -> None:
+    """The configuration set of mail that names none; empty: none."""
+    sql = "UPDATE identities SET configuration_set = $4 WHERE account = $1 AND region = $2 AND name = $3"
+    await tx.run(sql, account, region, name, configuration_set)
 
 
 def _domains(domain: str) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from mailstead.base.errors import Invalid, LimitExceeded, NotFound
+from mailstead.base.errors import Invalid, NotFound
 from mailstead.store.port import Transaction
 
 MAX_TAGS = 50  # SES: operations, Tags
@@ -76,7 +76,7 @@ async def put(tx: Transaction, account: str, region: str, resource: str, tags: M
     """Add tags; a key that is there gets the new value.
 
     Raises:
-        LimitExceeded: there would be more than fifty.
+        Invalid: there would be more than fifty.
     """
     for key, value in sorted(tags.items()):
         await tx.run(
@@ -89,7 +89,7 @@ async def put(tx: Transaction, account: str, region: str, resource: str, tags: M
             value,
         )
     if tags and len(await of(tx, account, region, resource)) > MAX_TAGS:
-        raise LimitExceeded(f"A resource has at most {MAX_TAGS} tags.", kind="resource-tag")
+        raise Invalid(f"A resource has at most {MAX_TAGS} tags.", kind="resource-tag")
 
 
 async def remove(tx: Transaction, account: str, region: str, resource: str, keys: Iterable[str]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from botocore.exceptions import ClientError
+
 from mailstead.base.clock import MINUTE
 from mailstead.ses import account, credentials, events, quota
 
@@ -81,3 +84,88 @@ def test_who_am_i(cloud):
     shop = here.client("sts", keys=("AKIASHOP", "secret-of-shop")).get_caller_identity()
     assert (shop["Account"], shop["Arn"]) == (A, f"arn:aws:iam::{A}:user/shop")
     assert shop["UserId"].startswith("AIDA")
+
+
+def refused(call, **params):
+    with pytest.raises(ClientError) as caught:
+        call(**params)
+    return caught.value.response["Error"]["Code"], caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def test_the_sending_switch_is_one_in_both_versions(cloud):
+    here = cloud()
+    v1, v2 = here.client("ses"), here.client("sesv2")
+    assert v1.get_account_sending_enabled()["Enabled"] is True
+    v1.update_account_sending_enabled(Enabled=False)
+    assert v2.get_account()["SendingEnabled"] is False
+    v2.put_account_sending_attributes(SendingEnabled=True)
+    assert v1.get_account_sending_enabled()["Enabled"] is True
+    v2.put_account_sending_attributes()
+    assert v1.get_account_sending_enabled()["Enabled"] is False
+    assert here.client("ses", B).get_account_sending_enabled()["Enabled"] is True
+    assert here.client("ses", A, "eu-west-1").get_account_sending_enabled()["Enabled"] is True
+
+
+def test_suppression_attributes(cloud):
+    here = cloud()
+    v2 = here.client("sesv2")
+
+    def kept(client=v2):
+        return client.get_account()["SuppressionAttributes"]
+
+    assert kept() == {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]}
+    v2.put_account_suppression_attributes(SuppressedReasons=["COMPLAINT"])
+    assert kept() == {"SuppressedReasons": ["COMPLAINT"]}
+    v2.put_account_suppression_attributes(SuppressedReasons=[])
+    assert kept() == {"SuppressedReasons": []}
+    off = {"ConditionThreshold": {"ConditionThresholdEnabled": "DISABLED"}}
+    v2.put_account_suppression_attributes(ValidationAttributes=off)
+    assert kept() == {"SuppressedReasons": [], "ValidationAttributes": off}
+    on = {"ConditionThreshold": {"ConditionThresholdEnabled": "ENABLED"}}
+    assert refused(v2.put_account_suppression_attributes, ValidationAttributes=on)[0] == "UnsupportedOperation"
+    assert kept(here.client("sesv2", B)) == {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]}
+
+
+DETAILS = {
+    "MailType": "TRANSACTIONAL",
+    "WebsiteURL": "https://shop.example/?a=b#c",
+    "ContactLanguage": "JA",
+    "UseCaseDescription": "Orders & invoices — 注文",
+    "AdditionalContactEmailAddresses": ["ops@shop.example", "boss@shop.example"],
+}
+
+
+def test_production_access_is_asked_for_and_granted(cloud):
+    here = cloud()
+    v2 = here.client("sesv2")
+    assert "Details" not in v2.get_account()
+    v2.put_account_details(**DETAILS, ProductionAccessEnabled=True)
+    found = v2.get_account()
+    review = found["Details"].pop("ReviewDetails")
+    assert found["Details"] == DETAILS
+    assert (review["Status"], review["CaseId"].isdigit()) == ("PENDING", True)
+    assert found["ProductionAccessEnabled"] is False
+    assert refused(v2.put_account_details, **DETAILS) == ("ConflictException", 409)
+    assert "Details" not in here.client("sesv2", B).get_account()
+    here.ground.run(lambda tx: account.review(tx, A, "us-east-1", granted=False))
+    assert v2.get_account()["Details"]["ReviewDetails"]["Status"] == "DENIED"
+    v2.put_account_details(MailType="MARKETING", WebsiteURL="shop.example")
+    found = v2.get_account()["Details"]
+    assert (found["MailType"], found["ReviewDetails"]["Status"]) == ("MARKETING", "PENDING")
+    assert "UseCaseDescription" not in found
+    here.ground.run(lambda tx: account.review(tx, A, "us-east-1", granted=True))
+    found = v2.get_account()
+    assert (found["ProductionAccessEnabled"], found["Details"]["ReviewDetails"]["Status"]) == (True, "GRANTED")
+    # Who has it may tell of a change without a review.
+    v2.put_account_details(**DETAILS, ProductionAccessEnabled=True)
+    found = v2.get_account()["Details"]
+    assert (found["MailType"], found["ReviewDetails"]["Status"]) == ("TRANSACTIONAL", "GRANTED")
+
+
+def test_details_without_a_request(cloud):
+    v2 = cloud().client("sesv2")
+    v2.put_account_details(MailType="MARKETING", WebsiteURL="shop.example", ProductionAccessEnabled=False)
+    assert v2.get_account()["Details"] == {"MailType": "MARKETING", "WebsiteURL": "shop.example"}
+    v2.put_account_details(**DETAILS, ProductionAccessEnabled=False)
+    assert v2.get_account()["Details"] == DETAILS
+    assert refused(v2.put_account_details, MailType="SPAM", WebsiteURL="x") == ("BadRequestException", 400)

@@ -183,8 +183,8 @@ def test_v2_exists_already_and_is_gone(sesv2):
             ("NotFoundException", "Configuration set <none> does not exist.", 404),
         ),
         (
-            {"EmailIdentity": "example.com", "Tags": [{"Key": "a", "Value": "b"}]},
-            ("UnsupportedOperation", "Tags are not offered yet.", 400),
+            {"EmailIdentity": "example.com", "Tags": [{"Key": "aws:a", "Value": "b"}]},
+            ("BadRequestException", "Invalid tag key: aws:a", 400),
         ),
         (
             {"EmailIdentity": "a@example.com", "DkimSigningAttributes": {"NextSigningKeyLength": "RSA_2048_BIT"}},

@@ -5,15 +5,25 @@
 
 from __future__ import annotations
 
-from mailstead.aws.operations import account, identities, sending
+from mailstead.aws.operations import (
+    account,
+    configuration_sets,
+    event_destinations,
+    identities,
+    sending,
+    suppression,
+    tags,
+)
 from mailstead.aws.operations.services import Handlers, Services
 
 __all__ = ["HANDLED", "Handlers", "Services", "build"]
 
-HANDLED = account.HANDLED | identities.HANDLED | sending.HANDLED
+_PARTS = (account, configuration_sets, event_destinations, identities, sending, suppression, tags)
+
+HANDLED = frozenset[tuple[str, str]]().union(*(part.HANDLED for part in _PARTS))
 """(service, operation) of everything offered."""
 
 
 def build(services: Services) -> Handlers:
     """The handlers of everything offered."""
-    return account.handlers(services) | identities.handlers(services) | sending.handlers(services)
+    return {key: handler for part in _PARTS for key, handler in part.handlers(services).items()}

@@ -6,18 +6,25 @@ import base64
 from hashlib import sha256
 from typing import Any
 
+from mailstead.aws.operations.configuration_sets import validation_of, validation_shown
 from mailstead.aws.operations.services import SES, SESV2, STS, Handlers, Request, Services
 from mailstead.ses import account as accounts
 from mailstead.ses import quota, statistics
-from mailstead.ses.account import SHUTDOWN
+from mailstead.ses.account import SHUTDOWN, AccountRegion, Attributes, Details, Review
 from mailstead.ses.principals import ROOT, Caller
 from mailstead.ses.quota import Quota
+from mailstead.store.port import Transaction
 
 HANDLED = frozenset(
     {
         (SES, "GetSendQuota"),
         (SES, "GetSendStatistics"),
+        (SES, "GetAccountSendingEnabled"),
+        (SES, "UpdateAccountSendingEnabled"),
         (SESV2, "GetAccount"),
+        (SESV2, "PutAccountDetails"),
+        (SESV2, "PutAccountSendingAttributes"),
+        (SESV2, "PutAccountSuppressionAttributes"),
         (STS, "GetCallerIdentity"),
     }
 )
@@ -29,7 +36,12 @@ def handlers(services: Services) -> Handlers:
     return {
         (SES, "GetSendQuota"): operations.send_quota,
         (SES, "GetSendStatistics"): operations.send_statistics,
+        (SES, "GetAccountSendingEnabled"): operations.sending_enabled,
+        (SES, "UpdateAccountSendingEnabled"): operations.update_sending_enabled,
         (SESV2, "GetAccount"): operations.get_account,
+        (SESV2, "PutAccountDetails"): operations.put_details,
+        (SESV2, "PutAccountSendingAttributes"): operations.put_sending,
+        (SESV2, "PutAccountSuppressionAttributes"): operations.put_suppression,
         (STS, "GetCallerIdentity"): operations.caller_identity,
     }
 
@@ -73,22 +85,90 @@ class _Account:
             ]
         }
 
-    async def get_account(self, request: Request) -> dict[str, Any]:
+    async def sending_enabled(self, request: Request) -> dict[str, Any]:
         region = await self._services.region_of(request.caller)
-        account = await self._db.read(lambda tx: accounts.get(tx, region.account))
-        return {
-            "DedicatedIpAutoWarmupEnabled": False,
-            "EnforcementStatus": SHUTDOWN if account.closed else region.enforcement,
-            "ProductionAccessEnabled": region.production_access,
-            "SendQuota": _quota(await self._read_quota(request.caller)),
-            "SendingEnabled": region.sending_enabled,
-            "SuppressionAttributes": {"SuppressedReasons": []},
-            "VdmAttributes": {"VdmEnabled": "DISABLED"},
-        }
+        return {"Enabled": region.sending_enabled}
+
+    async def update_sending_enabled(self, request: Request) -> None:
+        await self._set_sending(request.caller, enabled=request.params.get("Enabled", False))
+
+    async def put_sending(self, request: Request) -> dict[str, Any]:
+        await self._set_sending(request.caller, enabled=request.params.get("SendingEnabled", False))
+        return {}
+
+    async def _set_sending(self, caller: Caller, *, enabled: bool) -> None:
+        await self._services.region_of(caller)
+        await self._db.run(lambda tx: accounts.set_sending(tx, caller.account, caller.region, enabled=enabled))
+
+    async def put_suppression(self, request: Request) -> dict[str, Any]:
+        caller, reasons = request.caller, request.params.get("SuppressedReasons")
+        validation = validation_of(request.params.get("ValidationAttributes"))
+        await self._services.region_of(caller)
+        await self._db.run(
+            lambda tx: accounts.set_suppression(
+                tx, caller.account, caller.region, reasons=reasons, validation=validation
+            )
+        )
+        return {}
+
+    async def put_details(self, request: Request) -> dict[str, Any]:
+        """The operator answers a request with ``account review``."""
+        caller, params = request.caller, request.params
+        details = Details(
+            params["MailType"],
+            params["WebsiteURL"],
+            params.get("ContactLanguage", ""),
+            params.get("UseCaseDescription", ""),
+            tuple(params.get("AdditionalContactEmailAddresses") or ()),
+        )
+        asks = params.get("ProductionAccessEnabled", True)
+        await self._services.region_of(caller)
+        await self._db.run(lambda tx: accounts.set_details(tx, caller.account, caller.region, details, request=asks))
+        return {}
+
+    async def get_account(self, request: Request) -> dict[str, Any]:
+        caller, region = request.caller, await self._services.region_of(request.caller)
+
+        async def look(tx: Transaction) -> dict[str, Any]:
+            account = await accounts.get(tx, region.account)
+            kept = await accounts.attributes(tx, caller.account, caller.region)
+            review = await accounts.review_of(tx, caller.account, caller.region)
+            return _shown(region, kept, review, closed=account.closed)
+
+        return {**await self._db.read(look), "SendQuota": _quota(await self._read_quota(caller))}
 
     async def caller_identity(self, request: Request) -> dict[str, Any]:
         caller = request.caller
         return {"UserId": _user_id(caller), "Account": caller.account, "Arn": caller.arn}
+
+
+def _shown(region: AccountRegion, kept: Attributes, review: Review | None, *, closed: bool) -> dict[str, Any]:
+    suppression: dict[str, Any] = {"SuppressedReasons": list(kept.suppressed_reasons)}
+    if kept.validation:
+        suppression["ValidationAttributes"] = validation_shown(kept.validation)
+    answer = {
+        "DedicatedIpAutoWarmupEnabled": False,
+        "EnforcementStatus": SHUTDOWN if closed else region.enforcement,
+        "ProductionAccessEnabled": region.production_access,
+        "SendingEnabled": region.sending_enabled,
+        "SuppressionAttributes": suppression,
+        "VdmAttributes": {"VdmEnabled": "DISABLED"},
+    }
+    return answer if review is None else {**answer, "Details": _details(review)}
+
+
+def _details(review: Review) -> dict[str, Any]:
+    told = review.details
+    members: dict[str, Any] = {
+        "MailType": told.mail_type,
+        "WebsiteURL": told.website,
+        "ContactLanguage": told.language,
+        "UseCaseDescription": told.use_case,
+        "AdditionalContactEmailAddresses": list(told.contacts),
+    }
+    if review.status:
+        members["ReviewDetails"] = {"Status": review.status, "CaseId": review.case}
+    return {name: value for name, value in members.items() if value}
 
 
 def _user_id(caller: Caller) -> str:

@@ -1,6 +1,6 @@
 """Identities: prove an address or a domain to be one's own; v1 and v2 side by side on one store.
 
-Not done yet: tags, default configuration sets, policies, custom MAIL FROM, Deterministic Easy DKIM.
+Not done yet: policies, custom MAIL FROM, Deterministic Easy DKIM.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 
 from mailstead.aws import paging
 from mailstead.aws.operations.services import SES, SESV2, Handlers, Params, Request, Services
+from mailstead.aws.operations.tags import pairs_of, shown
 from mailstead.base.errors import AlreadyExists, Invalid, NotFound
-from mailstead.ses import identities
+from mailstead.ses import configuration_sets, identities, tags
 from mailstead.ses.identities import DOMAIN, EMAIL_ADDRESS, OWN_KEY, SUCCESS, DkimSetup, Identity
 from mailstead.ses.principals import Caller
 from mailstead.store.port import Transaction
@@ -73,11 +74,27 @@ class _Identities:
     async def _find(self, caller: Caller, name: str) -> Identity | None:
         return await self._db.read(lambda tx: identities.find(tx, caller.account, caller.region, name))
 
-    async def _create(self, caller: Caller, name: str, dkim: DkimSetup | None) -> Identity:
-        verified = self._services.auto_verify
-        return await self._db.run(
-            lambda tx: identities.create(tx, caller.account, caller.region, name, verified=verified, dkim=dkim)
-        )
+    async def _create(
+        self,
+        caller: Caller,
+        name: str,
+        dkim: DkimSetup | None,
+        *,
+        default: str = "",
+        tagged: Mapping[str, str] | None = None,
+    ) -> Identity:
+        account, region, verified = caller.account, caller.region, self._services.auto_verify
+
+        async def body(tx: Transaction) -> Identity:
+            if default:
+                await configuration_sets.hold(tx, account, region, default)
+            made = await identities.create(
+                tx, account, region, name, verified=verified, dkim=dkim, configuration_set=default
+            )
+            await tags.put(tx, account, region, tags.resource(tags.IDENTITY, name), tagged or {})
+            return made
+
+        return await self._db.run(body)
 
     async def _easy_dkim(self, caller: Caller, name: str, key_length: str = "RSA_2048_BIT") -> DkimSetup:
         # An RSA key takes tenths of a second: neither on the loop nor inside a transaction.
@@ -147,11 +164,11 @@ class _Identities:
     async def create_email_identity(self, request: Request) -> dict[str, Any]:
         params, caller = request.params, request.caller
         name = identities.normalise(params["EmailIdentity"])
-        _refuse_what_waits(params)
+        default, tagged = params.get("ConfigurationSetName") or "", pairs_of(params.get("Tags"))
         if await self._find(caller, name) is not None:
             raise AlreadyExists(f"Email identity {name} already exist.", kind="identity")
         dkim = await self._dkim_of(caller, name, params.get("DkimSigningAttributes") or {})
-        made = await self._create(caller, name, dkim)
+        made = await self._create(caller, name, dkim, default=default, tagged=tagged)
         return {
             "IdentityType": made.kind,
             "VerifiedForSendingStatus": made.verified,
@@ -176,21 +193,26 @@ class _Identities:
         )
 
     async def get_email_identity(self, request: Request) -> dict[str, Any]:
-        name = _known_form(request.params["EmailIdentity"])
-        found = await self._find(request.caller, name)
-        if found is None:
-            raise NotFound(f"Email identity {name} does not exist.", kind="identity")
-        return {
+        caller, name = request.caller, _known_form(request.params["EmailIdentity"])
+
+        async def look(tx: Transaction) -> tuple[Identity, dict[str, str]]:
+            found = await identities.get(tx, caller.account, caller.region, name)
+            resource = tags.resource(tags.IDENTITY, name)
+            return found, await tags.of(tx, caller.account, caller.region, resource)
+
+        found, tagged = await self._db.read(look)
+        answer = {
             "IdentityType": found.kind,
             "FeedbackForwardingStatus": found.feedback_forwarding,
             "VerifiedForSendingStatus": found.verified,
             "DkimAttributes": self._dkim_attributes(found),
             "MailFromAttributes": {"BehaviorOnMxFailure": found.mail_from_on_failure},
             "Policies": {},
-            "Tags": [],
+            "Tags": shown(tagged),
             "VerificationStatus": found.status,
             "VerificationInfo": _verification_info(found),
         }
+        return answer | {"ConfigurationSetName": found.configuration_set} if found.configuration_set else answer
 
     async def list_email_identities(self, request: Request) -> dict[str, Any]:
         params, region = request.params, await self._services.region_of(request.caller)
@@ -313,11 +335,3 @@ def _verification_info(found: Identity) -> dict[str, Any]:
     if found.check_error and found.status != SUCCESS:
         info["ErrorType"] = found.check_error
     return info
-
-
-def _refuse_what_waits(params: Params) -> None:
-    """What would seem to work and have no effect is refused."""
-    if params.get("Tags"):
-        raise Invalid("Tags are not offered yet.", kind="not-offered")
-    if name := params.get("ConfigurationSetName"):
-        raise NotFound(f"Configuration set <{name}> does not exist.", kind="configuration-set")
