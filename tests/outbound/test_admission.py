@@ -190,6 +190,14 @@ def test_a_foreign_identity(yard: Yard, option: str, arn: str) -> None:
     assert str(refused(yard, Denied, raw=raw)) == str(said)
 
 
+@pytest.mark.parametrize(
+    ("operation", "action"), [("SendEmail", "SendEmail"), ("SendRawEmail", "SendRawEmail"), ("SMTP", "SendRawEmail")]
+)
+def test_the_denial_names_the_action_that_was_asked_for(yard: Yard, operation: str, action: str) -> None:
+    options = Options(source_arn=f"arn:aws:ses:{REGION}:999999999999:identity/x.example")
+    assert f"to perform `ses:{action}' on" in str(refused(yard, Denied, options=options, operation=operation))
+
+
 def test_an_arn_of_our_own(yard: Yard) -> None:
     assert yard.submit(
         "r@example.net", options=Options(source_arn=f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/example.com")

@@ -55,14 +55,14 @@ class Grant:
     """``d=`` of the identity's signature; empty: an address alone is verified, the mail is not DMARC-aligned."""
 
 
-async def admit(tx: Transaction, caller: Caller, draft: Draft) -> Grant:
-    """Let this through, or raise why not.
+async def admit(tx: Transaction, caller: Caller, draft: Draft, *, action: str = "SendRawEmail") -> Grant:
+    """Let this through, or raise why not.  ``action``: what IAM calls it (SES: wire §4).
 
     Raises:
         Closed, Paused, Denied, Invalid, NotFound, NotVerified: with SES's texts.
     """
     region = await _open_account(tx, caller)
-    _may_act(caller, draft.options)
+    _may_act(caller, draft.options, action)
     _offered(draft.options)
     covering = await _verified(tx, caller, draft, sandbox=not region.production_access)
     signing = await identities.signing_domain(tx, caller.account, caller.region, draft.from_domain)
@@ -85,12 +85,12 @@ async def _open_account(tx: Transaction, caller: Caller) -> AccountRegion:
     return region
 
 
-def _may_act(caller: Caller, options: Options) -> None:
+def _may_act(caller: Caller, options: Options, action: str) -> None:
     """Identities of other accounts need their policy, which nobody can give yet."""
     for arn in (options.source_arn, options.from_arn, options.return_path_arn):
         if arn and not arn.startswith(f"arn:aws:ses:{caller.region}:{caller.account}:identity/"):
             raise Denied(
-                f"User `{caller.arn}' is not authorized to perform `ses:SendRawEmail' on resource `{arn}'",
+                f"User `{caller.arn}' is not authorized to perform `ses:{action}' on resource `{arn}'",
                 kind="identity",
             )
 

@@ -133,7 +133,7 @@ class Submissions:
             draft = await asyncio.to_thread(self._draft, submission)
         else:
             draft = self._draft(submission)
-        grant = await self._admit(submission.caller, draft)
+        grant = await self._admit(submission, draft)
         self._take_rate(submission.caller, draft, grant)
         if self._fault("accept"):
             raise Unreachable("Temporary service failure: a fault was asked for")
@@ -160,16 +160,18 @@ class Submissions:
             options=submission.options,
         )
 
-    async def _admit(self, caller: Caller, draft: Draft) -> Grant:
+    async def _admit(self, submission: Submission, draft: Draft) -> Grant:
+        caller = submission.caller
+        action = "SendRawEmail" if submission.operation == "SMTP" else submission.operation
         try:
-            return await self._runtime.db.read(lambda tx: admission.admit(tx, caller, draft))
+            return await self._runtime.db.read(lambda tx: admission.admit(tx, caller, draft, action=action))
         except NotFound as error:
             if error.kind != "account":
                 raise
         # The account's first use of this region, or there is none.
         new = self._terms.new_account
         await self._runtime.db.run(lambda tx: accounts.ensure_region(tx, caller.account, caller.region, new))
-        return await self._runtime.db.read(lambda tx: admission.admit(tx, caller, draft))
+        return await self._runtime.db.read(lambda tx: admission.admit(tx, caller, draft, action=action))
 
     def _take_rate(self, caller: Caller, draft: Draft, grant: Grant) -> None:
         count, rate, now = len(draft.recipients), grant.region.max_rate, self._runtime.clock.now()
