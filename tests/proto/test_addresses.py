@@ -226,3 +226,13 @@ def test_an_encoded_word_in_an_address_cannot_hide_another_sender(value: str) ->
 
 def test_a_batv_address_is_no_encoded_word() -> None:
     assert found("prvs=1234=user?x@ok.example") == [("", "prvs=1234=user?x@ok.example")]
+
+
+def test_fifty_long_recipients_keep_nobody_waiting() -> None:
+    begun = time.perf_counter()
+    for piece in ("@", ",", "a "):
+        for _ in range(50):
+            with pytest.raises(Invalid):
+                parse_one(piece * 30_000)
+    assert time.perf_counter() - begun < 0.5
+    assert parse_one(f"{'n' * 1000} <a@b.example>").address == "a@b.example"

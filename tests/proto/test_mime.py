@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import time
 from email.message import EmailMessage
 
 import pytest
@@ -185,3 +186,10 @@ def test_texts_are_read_back(charset: str | None) -> None:
     assert text_parts(Message.parse(content)) == ("한국 abc", "<p>한국" + " x" * 600)
     assert text_parts(Message.parse(build(html=("h", None)))) == (None, "h")
     assert text_parts(Message.parse(b"\r\nplain")) == ("plain", None)
+
+
+def test_a_hundred_thousand_reply_to_addresses_keep_nobody_waiting() -> None:
+    begun = time.perf_counter()
+    with pytest.raises(Invalid, match="too long"):
+        build_simple("a@b.example", reply_to=["()" * 1000 + "a@b.example"] * 100_000, boundary_seed=1)
+    assert time.perf_counter() - begun < 0.5

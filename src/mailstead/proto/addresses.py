@@ -20,6 +20,7 @@ from mailstead.proto.message import unfold
 
 MAX_MAILBOXES = 10_000
 MAX_FIELD = 64 * 1024  # characters of a list: some two thousand addresses; a longer one only keeps us busy
+MAX_ONE = 4096  # characters of one mailbox with its name
 MAX_DEPTH = 20
 
 
@@ -85,6 +86,8 @@ def parse_one(text: str) -> Mailbox:
     Raises:
         Invalid: none, several, a line break, or no address.
     """
+    if len(text) > MAX_ONE:
+        raise Invalid("Illegal address")
     found = parse_list(text)
     if len(found) != 1:
         raise Invalid("Illegal address" if found else "Missing final '@domain'")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from mailstead.base.errors import Invalid
-from mailstead.proto.addresses import format_mailbox, parse_one
+from mailstead.proto.addresses import MAX_FIELD, format_mailbox, parse_one
 from mailstead.proto.mime_part import Attachment, attachment_part, boundary, fold, text_part, words
 from mailstead.proto.mime_structure import check_attachments, check_structure, duplicate_header, text_parts
 
@@ -67,6 +67,8 @@ def build_simple(
 
 
 def _addresses(texts: Sequence[str]) -> str:
+    if sum(map(len, texts)) > MAX_FIELD:
+        raise Invalid("A header is too long")
     return ", ".join([_address(text) for text in texts])
 
 
