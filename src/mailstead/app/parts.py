@@ -227,7 +227,7 @@ def _places(house: House) -> Places:
     return Places(
         hosted={hosted.domain: hosted.account or first_start.FIRST_ACCOUNT for hosted in settings.hosted.domains},
         return_hosts=frozenset(provider_host(region, domain) for region in settings.regions),
-        own=frozenset({house.hostname}),
+        own=frozenset({house.hostname.lower()}),
         account=first_start.FIRST_ACCOUNT,
         region=settings.regions[0],
     )
