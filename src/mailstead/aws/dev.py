@@ -106,7 +106,7 @@ async def _list(stage: Stage, request: PlainRequest) -> Reply:
 
 
 def _message(row: Row) -> dict[str, Any]:
-    message_id, region, mail_json, content, created = row
+    message_id, region, mail_json, content, created, template, template_data = row
     mail = msgspec.json.decode(mail_json)
     seconds = created // SECOND
     told: dict[str, Any] = {
@@ -119,7 +119,9 @@ def _message(row: Row) -> dict[str, Any]:
     common = mail.get("commonHeaders", {})
     if "subject" in common:
         told["Subject"] = common["subject"]
-    if mail["tags"]["ses:operation"] == ["SendEmail"]:
+    if template_data:
+        told |= {"Template": template, "TemplateData": template_data}
+    if template_data or mail["tags"]["ses:operation"] == ["SendEmail"]:
         told |= _formatted(bytes(content), mail["destination"])
     told["RawData"] = bytes(content).decode("utf-8", "replace")
     return told

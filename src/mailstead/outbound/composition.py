@@ -17,8 +17,9 @@ from mailstead.base.address import bare, check_address
 from mailstead.base.errors import Invalid, TooLarge
 from mailstead.proto import mime
 from mailstead.proto.addresses import Mailbox, parse_list, parse_one
+from mailstead.proto.handlebars import Unrenderable
 from mailstead.proto.message import Message, normalize
-from mailstead.ses import message_tags
+from mailstead.ses import message_tags, templates
 
 MAX_RECIPIENTS = 50  # SES: smtp §7
 MAX_HOPS = 100  # RFC 5321 §6.3: a loop is assumed at a hundred Received fields
@@ -56,6 +57,18 @@ class Simple:
     subject: tuple[str, str | None]
     text: tuple[str, str | None] | None = None
     html: tuple[str, str | None] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    attachments: tuple[mime.Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Templated:
+    """The content of a templated send: a template and what to fill it with."""
+
+    content: templates.Content
+    data: templates.Data
+    name: str = ""
+    """Of the stored template; empty: it came with the send."""
     headers: tuple[tuple[str, str], ...] = ()
     attachments: tuple[mime.Attachment, ...] = ()
 
@@ -142,6 +155,39 @@ def build(
         attachments=simple.attachments,
         boundary_seed=now,
     )
+
+
+def fill(templated: Templated, room: int) -> tuple[Simple, str]:
+    """The content of a templated send, at most ``room`` characters a part, and why it could not be made, else empty.
+
+    What could not be made is empty: such mail is taken, told and never sent (SES: sending §5).
+    """
+    try:
+        return _filled(templated, templates.render(templated.content, templated.data, room)), ""
+    except Unrenderable as error:
+        return Simple(("", None), text=("", None)), error.message
+
+
+def _filled(templated: Templated, parts: templates.Content) -> Simple:
+    return Simple(
+        (parts.subject, None),
+        text=None if parts.text is None else (parts.text, None),
+        html=None if parts.html is None else (parts.html, None),
+        headers=templated.headers,
+        attachments=templated.attachments,
+    )
+
+
+def preview(templated: Templated, *, room: int, message_id: str, region: str, provider: str, now: int) -> str:
+    """The message that a send of this would be, as text, without those it is from and to.
+
+    Raises:
+        Unrenderable: it would not be.
+    """
+    simple = _filled(templated, templates.render(templated.content, templated.data, room))
+    content = build(f"preview@{provider}", to=(), cc=(), reply_to=(), simple=simple, now=now)
+    ours = f"Date: {date(now)}\r\nMessage-ID: <{message_id}@{host_of(region, provider)}>\r\n"
+    return Message.parse(content).edit(remove=("From",), prepend=ours.encode()).decode()
 
 
 def read(content: bytes, limit: int) -> Message:

@@ -1,6 +1,6 @@
 """Submission: the one door for mail that leaves, behind the API, the SMTP interface and the command line.
 
-draft → admit → finish → durable rows, in one commit → the MessageId is the caller's.
+render → draft → admit → finish → durable rows, in one commit → the MessageId is the caller's.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import msgspec
@@ -17,9 +17,10 @@ from mailstead.base.errors import NotFound, Throttled, Unreachable
 from mailstead.base.ids import message_id as new_id
 from mailstead.outbound import admission, composition
 from mailstead.outbound.admission import Grant
-from mailstead.outbound.composition import Draft, Options, Simple
+from mailstead.outbound.composition import Draft, Options, Simple, Templated
 from mailstead.outbound.simulator import is_simulator
 from mailstead.proto import event_headers, verp
+from mailstead.proto.addresses import Mailbox
 from mailstead.runtime import Runtime
 from mailstead.ses import account as accounts
 from mailstead.ses import events, identities, quota
@@ -53,7 +54,11 @@ class Submission:
     raw: bytes | None = field(default=None, repr=False)
     """A whole message, or…"""
     simple: Simple | None = field(default=None, repr=False)
-    """…what to build one from, with the next three."""
+    """…what to build one from, with the next three, or…"""
+    templated: Templated | None = field(default=None, repr=False)
+    """…a template to fill for it."""
+    failure: str = ""
+    """Why the template could not be filled: the message is taken and told, and goes to nobody."""
     to: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
@@ -104,6 +109,38 @@ def _size(submission: Submission) -> int:
     return sum(map(len, named)) + sum(len(file.content) for file in simple.attachments)
 
 
+def _rendered(submission: Submission) -> Submission:
+    """The submission with the content that its template makes, or with the reason why that could not be made."""
+    if submission.templated is None:
+        return submission
+    simple, failure = composition.fill(submission.templated, submission.limit)
+    return replace(submission, simple=simple, failure=failure)
+
+
+def _reached(submission: Submission, draft: Draft) -> tuple[Mailbox, ...]:
+    """Whom the message goes to."""
+    return () if submission.failure else draft.recipients
+
+
+def _facts(submission: Submission) -> list[tuple[str, events.Detail]]:
+    """What is told of the acceptance: Send, and what the template failed at."""
+    if submission.templated is None:
+        return [(events.SEND, events.send())]
+    told = [(events.SEND, events.send(rendered=False))]
+    if submission.failure:
+        failure = events.rendering_failure(submission.templated.name, submission.failure)
+        told.append((events.RENDERING_FAILURE, failure))
+    return told
+
+
+def _template_of(submission: Submission) -> dict[str, str]:
+    """What the test double tells of a templated send."""
+    templated = submission.templated
+    if templated is None:
+        return {}
+    return {"template": templated.name, "template_data": msgspec.json.encode(templated.data).decode()}
+
+
 class Submissions:
     """The door."""
 
@@ -129,6 +166,7 @@ class Submissions:
             TooLarge, Invalid, Closed, Paused, Denied, NotFound, Rejected, Throttled: why not, in SES's words.
             Unreachable: not now.
         """
+        submission = _rendered(submission)
         if _size(submission) > HEAVY:
             draft = await asyncio.to_thread(self._draft, submission)
         else:
@@ -192,26 +230,27 @@ class Submissions:
         message = self._row(submission, draft, grant, message_id=message_id, content=content, blob=blob, now=now)
         recipients = [
             spool.Recipient(mailbox.address, self._lanes.lane_for(mailbox.address), now + self._terms.retry_for)
-            for mailbox in draft.recipients
+            for mailbox in _reached(submission, draft)
         ]
-        counted = sum(not is_simulator(recipient.address) for recipient in recipients)
+        counted = sum(not is_simulator(mailbox.address) for mailbox in draft.recipients)
 
         async def store(tx: Transaction) -> None:
             await quota.reserve(tx, caller.account, caller.region, counted, now)
             await self._runtime.blobs.put_in(tx, blob, content)
             if self._terms.keep_submitted:
-                await captures.keep_submitted(tx, message_id, draft.message.content)
+                await captures.keep_submitted(tx, message_id, draft.message.content, **_template_of(submission))
             await spool.put(tx, message, recipients)
-            await events.emit(
-                tx,
-                account=caller.account,
-                region=caller.region,
-                message=message_id,
-                kind=events.SEND,
-                at=now,
-                detail=events.send(),
-                recipients=counted,
-            )
+            for kind, detail in _facts(submission):
+                await events.emit(
+                    tx,
+                    account=caller.account,
+                    region=caller.region,
+                    message=message_id,
+                    kind=kind,
+                    at=now,
+                    detail=detail,
+                    recipients=counted,
+                )
 
         await self._runtime.blobs.put(blob, content)
         try:

@@ -3,8 +3,8 @@
 A row holds the object of its type (``bounce``, ``delivery``…) as it stands in the event document; ``document`` joins it
 with what the message's row tells of the mail.  Times are ``2016-10-14T05:02:16.645Z``.
 
-One member of a stored detail is ours and never in that object: ``tags`` are added to the mail's auto-tags (the address
-mail left from is known only then).
+Two members of a stored detail are ours and never in that object: ``tags`` are added to the mail's auto-tags (the
+address mail left from is known only then), ``unrendered`` stands in a Send from before its template was filled.
 """
 
 from __future__ import annotations
@@ -113,9 +113,14 @@ def _tagged(detail: Detail, tags: Mapping[str, Sequence[str]] | None) -> Detail:
     return {**detail, "tags": dict(tags)} if tags else detail
 
 
-def send() -> Detail:
-    """The object of Send: empty."""
-    return {}
+def send(*, rendered: bool = True) -> Detail:
+    """The object of Send: empty.  ``rendered``: false for templated mail, whose subject is not known yet."""
+    return {} if rendered else {"unrendered": True}
+
+
+def rendering_failure(template: str, error: str) -> Detail:
+    """The object of Rendering Failure: the stored template (empty: it came with the send) and what is wrong."""
+    return _present({"errorMessage": error, "templateName": template})
 
 
 def bounce(
@@ -300,11 +305,31 @@ def document(event: Event, mail: Mapping[str, Any]) -> Detail:
         mail: what the message's ``mail_json`` holds; ``sourceIp`` and ``callerIdentity``, which belong to feedback
             notifications only, are left out.
     """
-    body = {name: value for name, value in event.detail.items() if name != "tags"}
-    described = {name: value for name, value in mail.items() if name not in ("sourceIp", "callerIdentity")}
+    body = {name: value for name, value in event.detail.items() if name not in ("tags", "unrendered")}
+    described = {name: value for name, value in mail.items() if name not in _hidden(event)}
+    if "unrendered" in event.detail:
+        described |= _unrendered(mail)
     if "tags" in event.detail:
         described["tags"] = {**mail.get("tags", {}), **event.detail["tags"]}
     member = MEMBER[event.kind]
     if event.kind in TYPE_FIRST:
         return {"eventType": event.kind, member: body, "mail": described}
     return {"eventType": event.kind, "mail": described, member: body}
+
+
+_FEEDBACK_ONLY = ("sourceIp", "callerIdentity")
+_ADDRESSED = frozenset({"from", "to", "cc", "reply-to", "mime-version"})
+
+
+def _hidden(event: Event) -> tuple[str, ...]:
+    """Members of ``mail`` that this event does not tell (SES: events §1, §3.3)."""
+    if event.kind == RENDERING_FAILURE:
+        return (*_FEEDBACK_ONLY, "headersTruncated", "headers", "commonHeaders")
+    return (*_FEEDBACK_ONLY, "sourceArn") if "unrendered" in event.detail else _FEEDBACK_ONLY
+
+
+def _unrendered(mail: Mapping[str, Any]) -> Detail:
+    """The header of templated mail before its template was filled: those it is from and to (SES: events §3.3)."""
+    headers = [header for header in mail.get("headers", ()) if header["name"].lower() in _ADDRESSED]
+    common = {name: value for name, value in mail.get("commonHeaders", {}).items() if name != "subject"}
+    return {"headers": headers, "commonHeaders": common}

@@ -18,9 +18,10 @@ MAX_VALUE = 256
 
 IDENTITY = "identity"
 CONFIGURATION_SET = "configuration-set"
+TEMPLATE = "template"
 
 # Type of a resource: the table that holds it, under account, region and name.
-TABLES = {IDENTITY: "identities", CONFIGURATION_SET: "configuration_sets"}
+TABLES = {IDENTITY: "identities", CONFIGURATION_SET: "configuration_sets", TEMPLATE: "templates"}
 
 _ARN = re.compile(r"arn:aws:ses:([a-z0-9-]{1,40}):(\d{12}):([a-z-]{1,60})/(.{1,1024})", re.ASCII)
 _SIGNS = "_.:/=+-@"

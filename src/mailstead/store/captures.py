@@ -44,20 +44,28 @@ async def find(tx: Transaction, message: str) -> Capture | None:
     return Capture(*row) if row else None
 
 
-async def keep_submitted(tx: Transaction, message: str, content: bytes) -> None:
-    """Keep what was handed in, byte for byte (``RawData`` of ``/_aws/ses``)."""
+async def keep_submitted(
+    tx: Transaction, message: str, content: bytes, *, template: str = "", template_data: str = ""
+) -> None:
+    """Keep what was handed in, byte for byte (``RawData`` of ``/_aws/ses``), and what its template was filled with."""
     await tx.run(
-        "INSERT INTO submitted (message, content) VALUES ($1, $2) ON CONFLICT (message) DO NOTHING", message, content
+        "INSERT INTO submitted (message, content, template, template_data) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT (message) DO NOTHING",
+        message,
+        content,
+        template,
+        template_data,
     )
 
 
 _SUBMITTED = (
-    "SELECT m.id, m.region, m.mail_json, s.content, m.created FROM submitted s JOIN messages m ON m.id = s.message"
+    "SELECT m.id, m.region, m.mail_json, s.content, m.created, s.template, s.template_data"
+    " FROM submitted s JOIN messages m ON m.id = s.message"
 )
 
 
 async def submitted(tx: Transaction, *, message: str = "", limit: int = 10_000) -> list[Row]:
-    """``(message, region, mail_json, content, created)`` of everything handed in, oldest first."""
+    """``(message, region, mail_json, content, created, template, template_data)`` of all handed in, oldest first."""
     if message:
         return await tx.rows(_SUBMITTED + " WHERE m.id = $1", message)
     return await tx.rows(_SUBMITTED + " ORDER BY m.id LIMIT $1", limit)

@@ -34,6 +34,11 @@ class Message:
     blob: str
     mail_json: str
     created: int
+    configuration_set: str = ""
+    require_tls: int = 0
+    """1 if it may not leave without TLS."""
+    max_delivery: int | None = None
+    """Seconds it is tried for, where its configuration set shortens that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class Recipient:
     address: str
     lane: str
     expires: int
+    kept_back: str = ""
+    """Why it is never tried: it ends here, in the state ``suppressed``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +76,13 @@ class Try:
 
 
 async def put(tx: Transaction, message: Message, recipients: Sequence[Recipient]) -> None:
-    """Store a message with its deliveries, due now, and make their lanes due."""
+    """Store a message with its deliveries, due now, and make their lanes due; one that goes to nobody is done."""
     now = message.created
+    waiting = [recipient for recipient in recipients if not recipient.kept_back]
     await tx.run(
         "INSERT INTO messages (id, account, region, origin, sender, return_path, identity, signing_domain, eight_bit,"
-        " size, blob, open, mail_json, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        " size, blob, open, mail_json, created, configuration_set, require_tls, max_delivery, done)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         message.id,
         message.account,
         message.region,
@@ -85,22 +94,29 @@ async def put(tx: Transaction, message: Message, recipients: Sequence[Recipient]
         message.eight_bit,
         message.size,
         message.blob,
-        len(recipients),
+        len(waiting),
         message.mail_json,
         now,
+        message.configuration_set,
+        message.require_tls,
+        message.max_delivery,
+        None if waiting else now,
     )
     for n, recipient in enumerate(recipients):
         await tx.run(
-            "INSERT INTO deliveries (message, n, recipient, lane, due, expires, changed)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $5)",
+            "INSERT INTO deliveries (message, n, recipient, lane, state, due, expires, reply, changed)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             message.id,
             n,
             recipient.address,
             recipient.lane,
-            now,
+            "suppressed" if recipient.kept_back else "queued",
+            None if recipient.kept_back else now,
             recipient.expires,
+            recipient.kept_back,
+            now,
         )
-    for lane in sorted({recipient.lane for recipient in recipients}):  # in one order: nobody waits for each other
+    for lane in sorted({recipient.lane for recipient in waiting}):  # in one order: nobody waits for each other
         await make_due(tx, lane, now)
 
 
@@ -152,7 +168,7 @@ async def read(tx: Transaction, message: str) -> Message | None:
     """A message's row."""
     row = await tx.row(
         "SELECT id, account, region, origin, sender, return_path, identity, signing_domain, eight_bit, size, blob,"
-        " mail_json, created FROM messages WHERE id = $1",
+        " mail_json, created, configuration_set, require_tls, max_delivery FROM messages WHERE id = $1",
         message,
     )
     return Message(*row) if row else None

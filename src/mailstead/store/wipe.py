@@ -17,6 +17,7 @@ OWNED = (
     "configuration_sets",
     "event_destinations",
     "resource_tags",
+    "templates",
     "suppressed",
     "account_regions",
 )
