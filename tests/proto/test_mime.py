@@ -193,3 +193,11 @@ def test_a_hundred_thousand_reply_to_addresses_keep_nobody_waiting() -> None:
     with pytest.raises(Invalid, match="too long"):
         build_simple("a@b.example", reply_to=["()" * 1000 + "a@b.example"] * 100_000, boundary_seed=1)
     assert time.perf_counter() - begun < 0.5
+
+
+def test_thousands_of_inline_files_are_not_compared_with_each_other() -> None:
+    files = [Attachment(f"{n}", b"x", disposition="inline", content_id=f"c{n}") for n in range(10_000)]
+    begun = time.perf_counter()
+    built = build_simple("a@b.example", html=("h", None), attachments=files, boundary_seed=1)
+    assert time.perf_counter() - begun < 2.0
+    assert built.count(b"Content-ID: <c") == 10_000

@@ -95,7 +95,8 @@ class _Builder:
     def content(self, text: Text | None, html: Text | None, attachments: Sequence[Attachment]) -> bytes:
         inline = [file for file in attachments if _is_inline(file)] if html is not None else []
         body = self._related(self._alternative(text, html), inline)
-        others = [attachment_part(file) for file in attachments if file not in inline] if attachments else []
+        # Not "not in inline": that compares each with all.
+        others = [attachment_part(file) for file in attachments if html is None or not _is_inline(file)]
         return self._multipart("mixed", [body, *others]) if others else body
 
     def _alternative(self, text: Text | None, html: Text | None) -> bytes:
