@@ -187,6 +187,16 @@ def test_private_addresses_are_refused_unless_allowed(nsd: Nsd) -> None:
         assert str(route(nsd, lane, strict).refusal).startswith("550 5.4.4")
 
 
+@pytest.mark.parametrize(
+    ("inside", "public"),
+    [("64:ff9b::7f00:1", False), ("2002:a00:1::", False), ("::127.0.0.1", False), ("64:ff9b::101:101", True)],
+)
+def test_a_private_address_inside_another_one_is_private(inside: str, public: bool) -> None:
+    clock = ManualClock()
+    router = Router(replace(DIRECT, allow_private_hosts=False), DnsResolver("127.0.0.1:1", clock), (), clock)
+    assert (asyncio.run(router.route(f"[ipv6:{inside}]")).refusal is None) is public
+
+
 def test_dns_that_cannot_tell_is_temporary() -> None:
     clock = ManualClock()
     router = Router(DIRECT, DnsResolver("127.0.0.1:1", clock, timeout=0.2), (), clock)

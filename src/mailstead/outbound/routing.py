@@ -32,6 +32,7 @@ MAX_ROUTES = 10_000
 MAX_KEPT = 300  # seconds
 
 _dice = SystemRandom()
+_CARRIERS = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 
 
 class NextHop(Protocol):
@@ -298,8 +299,17 @@ def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return parsed.ipv4_mapped or parsed if isinstance(parsed, ipaddress.IPv6Address) else parsed
 
 
+def _inner(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that an IPv6 one carries through a gateway: 6to4, NAT64 (RFC 6052 §2.1), IPv4-compatible."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if any(address in network for network in _CARRIERS):
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.sixtofour or address
+
+
 def _is_public(address: str) -> bool:
-    parsed = _plain(address)
+    parsed = _inner(_plain(address))
     return parsed.is_global and not parsed.is_multicast
 
 
