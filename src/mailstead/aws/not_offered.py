@@ -29,7 +29,7 @@ class Absence:
 PLANNED: dict[str, tuple[str, ...]] = {
     "ses": (
         # Sending
-        "SendTemplatedEmail SendBulkTemplatedEmail SendBounce SendCustomVerificationEmail",
+        "SendBounce SendCustomVerificationEmail",
         # Identities
         "VerifyEmailAddress VerifyDomainDkim ListVerifiedEmailAddresses DeleteVerifiedEmailAddress",
         "GetIdentityDkimAttributes SetIdentityDkimEnabled",
@@ -39,7 +39,6 @@ PLANNED: dict[str, tuple[str, ...]] = {
         # Sending authorization
         "PutIdentityPolicy GetIdentityPolicies ListIdentityPolicies DeleteIdentityPolicy",
         # Templates
-        "CreateTemplate GetTemplate UpdateTemplate DeleteTemplate ListTemplates TestRenderTemplate",
         "CreateCustomVerificationEmailTemplate GetCustomVerificationEmailTemplate",
         "UpdateCustomVerificationEmailTemplate DeleteCustomVerificationEmailTemplate",
         "ListCustomVerificationEmailTemplates",
@@ -51,7 +50,7 @@ PLANNED: dict[str, tuple[str, ...]] = {
     ),
     "sesv2": (
         # Sending
-        "SendBulkEmail SendCustomVerificationEmail",
+        "SendCustomVerificationEmail",
         # Account
         "PutAccountDedicatedIpWarmupAttributes PutAccountVdmAttributes PutAccountPricingAttributes",
         # Identities
@@ -60,8 +59,7 @@ PLANNED: dict[str, tuple[str, ...]] = {
         "CreateEmailIdentityPolicy UpdateEmailIdentityPolicy GetEmailIdentityPolicies DeleteEmailIdentityPolicy",
         "AssociateEmailIdentityCertificate DisassociateEmailIdentityCertificate ListEmailIdentityCertificates",
         # Templates
-        "CreateEmailTemplate GetEmailTemplate ListEmailTemplates UpdateEmailTemplate DeleteEmailTemplate",
-        "TestRenderEmailTemplate CreateCustomVerificationEmailTemplate GetCustomVerificationEmailTemplate",
+        "CreateCustomVerificationEmailTemplate GetCustomVerificationEmailTemplate",
         "ListCustomVerificationEmailTemplates UpdateCustomVerificationEmailTemplate",
         "DeleteCustomVerificationEmailTemplate",
         # Contact lists

@@ -214,7 +214,6 @@ def test_tags(here):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"content": {"Template": {"TemplateName": "t"}}}, "Templates are not offered yet."),
         ({"TenantName": "t"}, "Tenants are not offered yet."),
         ({"ListManagementOptions": {"ContactListName": "l"}}, "List management is not offered yet."),
         (

@@ -13,12 +13,24 @@ from mailstead.aws.operations import (
     sending,
     suppression,
     tags,
+    templated_sending,
+    templates,
 )
 from mailstead.aws.operations.services import Handlers, Services
 
 __all__ = ["HANDLED", "Handlers", "Services", "build"]
 
-_PARTS = (account, configuration_sets, event_destinations, identities, sending, suppression, tags)
+_PARTS = (
+    account,
+    configuration_sets,
+    event_destinations,
+    identities,
+    sending,
+    suppression,
+    tags,
+    templated_sending,
+    templates,
+)
 
 HANDLED = frozenset[tuple[str, str]]().union(*(part.HANDLED for part in _PARTS))
 """(service, operation) of everything offered."""
