@@ -11,7 +11,7 @@ from mailstead.base.errors import Closed, Denied, Invalid, MailsteadError, NotFo
 from mailstead.outbound.admission import NotVerified
 from mailstead.outbound.composition import Options
 from mailstead.ses import account as accounts
-from mailstead.ses import identities
+from mailstead.ses import configuration_sets, identities
 from peers.database import Ground
 from peers.yard import ACCOUNT, CALLER, REGION, Yard
 
@@ -209,6 +209,30 @@ def test_a_configuration_set_that_nobody_made(yard: Yard) -> None:
     for given in ({"options": Options(configuration_set="mine")}, {"raw": raw}):
         said = refused(yard, NotFound, **given)
         assert (str(said), said.kind) == ("Configuration set <mine> does not exist.", "configuration-set")
+
+
+def test_a_configuration_set_whose_sending_is_switched_off(yard: Yard) -> None:
+    async def make(tx: object) -> None:
+        await configuration_sets.create(tx, ACCOUNT, REGION, "mine")  # type: ignore[arg-type]
+        await configuration_sets.set_sending(tx, ACCOUNT, REGION, "mine", enabled=False)  # type: ignore[arg-type]
+
+    yard.run(make)
+    said = refused(yard, Paused, options=Options(configuration_set="mine"))
+    assert (str(said), said.kind) == (f"Sending paused for configuration set <mine>. {INBOX}", "configuration-set")
+    yard.run(lambda tx: configuration_sets.set_sending(tx, ACCOUNT, REGION, "mine", enabled=True))
+    assert yard.submit("r@example.net", options=Options(configuration_set="mine"))
+
+
+def test_another_accounts_configuration_set(yard: Yard) -> None:
+    yard.run(lambda tx: configuration_sets.create(tx, "999999999999", REGION, "mine"))
+    yard.run(lambda tx: configuration_sets.create(tx, ACCOUNT, "eu-west-1", "mine"))
+    assert refused(yard, NotFound, options=Options(configuration_set="mine")).kind == "configuration-set"
+
+
+def test_a_default_set_that_is_gone(yard: Yard) -> None:
+    yard.run(lambda tx: identities.set_configuration_set(tx, ACCOUNT, REGION, "example.com", "gone"))
+    said = refused(yard, NotFound)
+    assert (str(said), said.kind) == ("Configuration set <gone> does not exist.", "configuration-set")
 
 
 @pytest.mark.parametrize("options", [Options(list_management="news; topic=a"), Options(tenant="t")])

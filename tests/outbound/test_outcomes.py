@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from mailstead.outbound.outcomes import BOUNCED, DEFERRED, DELIVERED, expired, judge, status_of, tells_full
+from mailstead.outbound.outcomes import (
+    BOUNCED,
+    DEFERRED,
+    DELIVERED,
+    expired,
+    judge,
+    refuses_address,
+    status_of,
+    tells_full,
+)
 from mailstead.proto.smtp.reply import Reply
 
 
@@ -59,3 +68,25 @@ def test_a_full_mailbox_is_known_by_the_reply_that_was_kept(last: Reply, full: b
 def test_status_without_an_enhanced_code_is_its_class() -> None:
     assert status_of(Reply(550, "no")) == "5.0.0"
     assert status_of(Reply(451, "later")) == "4.0.0"
+
+
+@pytest.mark.parametrize(
+    ("reply", "nobody"),
+    [
+        (Reply(550, "user unknown", "5.1.1"), True),
+        (Reply(550, "moved", "5.1.6"), True),
+        (Reply(550, "The account is disabled", "5.2.1"), True),
+        (Reply(550, "No such user here"), True),
+        (Reply(550, "Recipient <a@b.c> not found"), True),
+        (Reply(551, "mailbox does not exist"), True),
+        (Reply(550, "Requested action not taken: mailbox unavailable"), False),
+        (Reply(550, "Domain nowhere.example does not exist", "5.1.2"), False),
+        (Reply(550, "user unknown or blocked", "5.7.1"), False),
+        (Reply(554, "no such user"), False),
+        (Reply(450, "user unknown", "4.1.1"), False),
+        (Reply(250, "no such user, but fine", "2.1.5"), False),
+        (Reply(550, "user " + "x" * 100 + " unknown"), False),
+    ],
+)
+def test_where_nobody_lives(reply: Reply, nobody: bool) -> None:
+    assert refuses_address(reply) is nobody

@@ -338,11 +338,29 @@ def test_required_tls_is_never_given_up(script: Script, code: str) -> None:
     async def scene(agent: SmtpAgent) -> None:
         attempt = await agent.attempt(route(host(mx), tls="require"), parcel())
         assert reply_of(attempt).startswith(code)
-        assert not attempt.reached
+        assert attempt.reached  # mail that takes what there is need not wait
+        smarthost = replace(route(host(mx), tls="require"), username="u", password="p")
+        attempt = await agent.attempt(smarthost, parcel())
+        assert reply_of(attempt).startswith(code)
+        assert not attempt.reached  # nothing at all gets through
 
     with ScriptedMX(script) as mx:
         run(scene)
         assert not [line for line in mx.log if line.startswith("MAIL")]
+
+
+def test_one_message_may_require_what_another_does_without() -> None:
+    async def scene(agent: SmtpAgent) -> None:
+        strict, loose = await asyncio.gather(
+            agent.attempt(route(host(mx), tls="require"), parcel(message="strict")),
+            agent.attempt(route(host(mx)), parcel(message="loose")),
+        )
+        assert reply_of(strict).startswith("454 4.7.4")
+        assert reply_of(loose) == "250 2.0.0 Ok: queued"
+
+    with ScriptedMX(Script()) as mx:
+        run(scene)
+        assert len(mx.messages) == 1
 
 
 def test_tls_that_is_not_wanted_is_not_used(tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ class Script:
     raises: dict[str, Exception] = field(default_factory=dict)
     """By lane: what an attempt ends in."""
     parcels: list[Parcel] = field(default_factory=list)
+    routes: list[Route] = field(default_factory=list)
+    """The way each of them went."""
     open: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared: attempts wait until it is set."""
     closed_lanes: set[str] = field(default_factory=set)
@@ -85,6 +87,7 @@ class Script:
 
     async def attempt(self, route: Route, parcel: Parcel) -> Attempt:
         self.parcels.append(parcel)
+        self.routes.append(route)
         size = len(parcel.head) + len(parcel.body)
         self.under_way += 1
         self.carried += size

@@ -22,6 +22,7 @@ from mailstead.net import tls
 from mailstead.net.smtp import Timeouts
 from mailstead.outbound.agents import Agent
 from mailstead.outbound.capture import CaptureAgent
+from mailstead.outbound.composition import provider_host
 from mailstead.outbound.notices import Office
 from mailstead.outbound.pacing import PacingSettings
 from mailstead.outbound.routing import Router, RoutingSettings
@@ -30,7 +31,7 @@ from mailstead.outbound.settlement import Settlement
 from mailstead.outbound.signing import Signing
 from mailstead.outbound.simulator import SimulatorAgent
 from mailstead.outbound.smtp_agent import SmtpAgent, SmtpSettings
-from mailstead.outbound.submission import Submissions, Terms, provider_host
+from mailstead.outbound.submission import Submissions, Terms
 from mailstead.runtime import Runtime
 from mailstead.servers.http import HttpServer, Place
 from mailstead.servers.mx import MxSettings, Receiving

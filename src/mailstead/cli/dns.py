@@ -10,7 +10,7 @@ from mailstead.base.address import ascii_domain, is_domain
 from mailstead.base.errors import Invalid, NotFound
 from mailstead.cli.frame import Frame, common, in_json, in_transaction
 from mailstead.config import Settings
-from mailstead.outbound.submission import provider_host
+from mailstead.outbound.composition import provider_host
 from mailstead.ses import account as accounts
 from mailstead.ses import dkim_keys, identities
 from mailstead.ses.dkim_keys import Record

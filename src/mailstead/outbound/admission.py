@@ -5,16 +5,18 @@ All of it reads committed state; the day's quota is counted later, inside the tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from mailstead.base.errors import Closed, Denied, Invalid, NotFound, Paused, Rejected
 from mailstead.outbound.composition import Draft, Options
 from mailstead.outbound.simulator import is_simulator
 from mailstead.proto.addresses import Mailbox
 from mailstead.ses import account as accounts
-from mailstead.ses import identities
-from mailstead.ses.account import AccountRegion
+from mailstead.ses import configuration_sets, identities, suppression
+from mailstead.ses.account import AccountRegion, Standing
+from mailstead.ses.configuration_sets import ConfigurationSet
+from mailstead.ses.identities import Identity
 from mailstead.ses.principals import Caller
 from mailstead.store.port import Transaction
 
@@ -53,6 +55,10 @@ class Grant:
     """The most specific verified identity of the From address: whose settings rule."""
     signing_domain: str
     """``d=`` of the identity's signature; empty: an address alone is verified, the mail is not DMARC-aligned."""
+    configuration_set: ConfigurationSet | None = None
+    """The options it is sent with."""
+    suppressed: Mapping[str, str] = field(default_factory=dict)
+    """Recipients that are not to be mailed, bare, with the reason (ses/suppression.py)."""
 
 
 async def admit(tx: Transaction, caller: Caller, draft: Draft, *, action: str = "SendRawEmail") -> Grant:
@@ -61,28 +67,46 @@ async def admit(tx: Transaction, caller: Caller, draft: Draft, *, action: str = 
     Raises:
         Closed, Paused, Denied, Invalid, NotFound, NotVerified: with SES's texts.
     """
-    region = await _open_account(tx, caller)
+    standing = await _open_account(tx, caller)
     _may_act(caller, draft.options, action)
     _offered(draft.options)
-    covering = await _verified(tx, caller, draft, sandbox=not region.production_access)
+    identity = await _verified(tx, caller, draft, sandbox=not standing.region.production_access)
+    chosen = await _configuration_set(tx, caller, draft.options.configuration_set or identity.configuration_set)
     signing = await identities.signing_domain(tx, caller.account, caller.region, draft.from_domain)
-    return Grant(region, covering, signing)
+    reasons = chosen.options.suppression.reasons if chosen is not None else None
+    suppressed = await suppression.among(
+        tx,
+        caller.account,
+        caller.region,
+        [suppression.normalise(recipient.address) for recipient in draft.recipients],
+        reasons=standing.suppressed_reasons if reasons is None else reasons,
+    )
+    return Grant(standing.region, identity.name, signing, chosen, suppressed)
 
 
-async def _open_account(tx: Transaction, caller: Caller) -> AccountRegion:
+async def _open_account(tx: Transaction, caller: Caller) -> Standing:
     """The account is there, open, subscribed and not paused."""
-    account = await accounts.find(tx, caller.account)
-    region = await accounts.find_region(tx, caller.account, caller.region)
-    if account is None or region is None:
+    standing = await accounts.standing(tx, caller.account, caller.region)
+    if standing is None:
         raise NotFound(f"Account {caller.account} does not exist", kind="account")
-    if account.closed or not account.subscribed:
-        kind = "closed" if account.closed else "not-subscribed"
+    if standing.closed or not standing.subscribed:
+        kind = "closed" if standing.closed else "not-subscribed"
         raise Closed(f"Sending suspended for this account. {INBOX}", kind=kind)
-    if region.enforcement == "SHUTDOWN":
+    if standing.region.enforcement == "SHUTDOWN":
         raise Paused(f"Sending paused for this account. {INBOX}", kind="enforcement")
-    if not region.sending_enabled:
+    if not standing.region.sending_enabled:
         raise Paused(f"Sending paused for this account. {INBOX}", kind="account")
-    return region
+    return standing
+
+
+async def _configuration_set(tx: Transaction, caller: Caller, name: str) -> ConfigurationSet | None:
+    """The set a message is sent with: the one it names, else its identity's, else none (SES: sending §3)."""
+    if not name:
+        return None
+    found = await configuration_sets.get(tx, caller.account, caller.region, name)
+    if not found.options.sending_enabled:
+        raise Paused(f"Sending paused for configuration set <{name}>. {INBOX}", kind="configuration-set")
+    return found
 
 
 def _may_act(caller: Caller, options: Options, action: str) -> None:
@@ -97,28 +121,26 @@ def _may_act(caller: Caller, options: Options, action: str) -> None:
 
 def _offered(options: Options) -> None:
     """Options that have no effect yet are refused: they must not seem to work."""
-    if options.configuration_set:
-        raise NotFound(f"Configuration set <{options.configuration_set}> does not exist.", kind="configuration-set")
     if options.list_management:
         raise Invalid("List management is not offered yet.")
     if options.tenant:
         raise Invalid("Tenants are not offered yet.")
 
 
-async def _verified(tx: Transaction, caller: Caller, draft: Draft, *, sandbox: bool) -> str:
+async def _verified(tx: Transaction, caller: Caller, draft: Draft, *, sandbox: bool) -> Identity:
     """Everybody the message claims to be from is verified, in the sandbox its recipients too; the From's identity."""
     asked: list[Mailbox] = list(draft.claims)
     if sandbox:
         claimed = {mailbox.address for mailbox in asked}
         asked += [m for m in draft.recipients if m.address not in claimed and not is_simulator(m.address)]
     failed: list[str] = []
-    first = ""
+    first: Identity | None = None
     for mailbox in asked:
         covering = await identities.covering(tx, caller.account, caller.region, mailbox.address)
         if covering is None:
             failed.append(mailbox.text if mailbox.text != f"<{mailbox.address}>" else mailbox.address)
-        elif not first:
-            first = covering.name
-    if failed:
+        elif first is None:
+            first = covering
+    if failed or first is None:
         raise NotVerified(caller.region, failed)
     return first

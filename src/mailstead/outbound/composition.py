@@ -296,6 +296,11 @@ def host_of(region: str, provider: str) -> str:
     return f"email.{provider}" if region == "us-east-1" else f"{region}.{provider}"
 
 
+def provider_host(region: str, provider: str) -> str:
+    """Where return paths live: ``PROVIDER`` in us-east-1, else ``REGION.PROVIDER`` (SES: smtp §6)."""
+    return provider if region == "us-east-1" else f"{region}.{provider}"
+
+
 def finish(message: Message, *, message_id: str, region: str, account: str, provider: str, now: int) -> bytes:
     """The content to store and sign: private fields gone, Message-ID, Date and Feedback-ID ours."""
     ours = (

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailstead.base.ids import message_id as new_id
 from mailstead.outbound import composition, outcomes
-from mailstead.outbound.submission import provider_host
 from mailstead.proto import dsn
 from mailstead.proto.message import Message
 from mailstead.proto.smtp.reply import Reply
 from mailstead.store import spool
+from mailstead.store.port import BlobStore, Transaction
 
 ORIGINAL = 64 * 1024
 """Octets up to which the original is returned whole; of a longer one the header alone."""
@@ -60,7 +60,7 @@ def bounce(
     host = composition.host_of(message.region, office.provider)
     content = dsn.write(
         reporting_mta=office.hostname,
-        sender=f"MAILER-DAEMON@{provider_host(message.region, office.provider)}",
+        sender=f"MAILER-DAEMON@{composition.provider_host(message.region, office.provider)}",
         to=message.sender,
         subject=BOUNCE_SUBJECT,
         message_id=f"{notice_id}@{host}",
@@ -96,6 +96,15 @@ def bounce(
         created=now,
     )
     return Notice(stored, message.sender, content)
+
+
+async def post(tx: Transaction, blobs: BlobStore, office: Office, notice: Notice, lane: str) -> None:
+    """Put a notice into the spool like any mail, to wait in this lane."""
+    # A notice is cut to a size that always lives in the database: no file could be made safe inside a transaction.
+    blob = f"db:{notice.message.id}"
+    await blobs.put_in(tx, blob, notice.content)
+    expires = notice.message.created + office.retry_for
+    await spool.put(tx, replace(notice.message, blob=blob), [spool.Recipient(notice.to, lane, expires)])
 
 
 def _name(host: str) -> str:

@@ -40,6 +40,13 @@ BOUNCES = {
     "5.7": ("Transient", "General"),
 }
 FULL = frozenset({"5.2.2", "4.2.2"})
+NOBODY = frozenset({"5.1.1", "5.1.6", "5.2.1"})
+"""RFC 3463 §3.2, §3.3: no such mailbox, moved without a trace, switched off.  Not 5.1.2: DNS may err for a while."""
+_NOBODY = re.compile(
+    r"(?:user|mailbox|recipient|address|account)\b.{0,40}\b(?:unknown|not found|does ?n[o']t exist)"
+    r"|(?:unknown|no such) (?:user|mailbox|recipient|address|account)",
+    re.IGNORECASE,
+)
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 
 # SES: events §2, deliveryDelay.
@@ -69,6 +76,15 @@ def judge(reply: Reply) -> Outcome:
         return Outcome(BOUNCED, bounce_type, sub_type)
     delay = "MailboxFull" if full else _look_up(DELAYS, reply.enhanced)
     return Outcome(DEFERRED, delay_type=delay or "General")
+
+
+def refuses_address(reply: Reply) -> bool:
+    """Is it certain that nobody lives at this address?  Then it is not written to again (SES: sending §7)."""
+    if not reply.permanent:
+        return False
+    if reply.enhanced:
+        return reply.enhanced in NOBODY
+    return reply.code in (550, 551, 553) and _NOBODY.search(reply.text) is not None
 
 
 def tells_full(last: str) -> bool:

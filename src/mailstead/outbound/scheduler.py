@@ -11,6 +11,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
@@ -473,6 +474,8 @@ class Scheduler:
         if route.refusal is not None:
             # A definite one is the domain's own answer; "cannot be told now" is nobody's.
             return Attempt(dict.fromkeys(recipients, route.refusal), reached=not route.refusal.transient)
+        if message.require_tls and route.tls == "opportunistic":
+            route = replace(route, tls="require")
         signatures = await self._signing.sign(message, original)
         parcel = Parcel(
             message=message.id,

@@ -11,7 +11,7 @@ from mailstead.base.errors import Unreachable
 from mailstead.base.ids import message_id as new_id
 from mailstead.outbound import notices, outcomes
 from mailstead.outbound.agents import Attempt
-from mailstead.outbound.notices import Failure, Notice, Office
+from mailstead.outbound.notices import Failure, Office
 from mailstead.outbound.outcomes import Outcome
 from mailstead.outbound.retry import next_due
 from mailstead.outbound.simulator import is_simulator
@@ -19,7 +19,7 @@ from mailstead.outbound.submission import LANES, Lanes
 from mailstead.proto.message import Message
 from mailstead.proto.smtp.reply import Reply
 from mailstead.runtime import Runtime
-from mailstead.ses import events
+from mailstead.ses import events, suppression
 from mailstead.ses.events import Failed
 from mailstead.store import spool
 from mailstead.store.port import Transaction
@@ -159,7 +159,7 @@ class Settlement:
         self, tx: Transaction, case: Case, verdicts: Iterable[Verdict], ended: Ended, *, now: int
     ) -> None:
         message, attempt = case.message, case.attempt
-        over = [verdict for verdict in verdicts if verdict.next_due is None]
+        over = [_named(message, verdict) for verdict in verdicts if verdict.next_due is None]
         tries = [(v.waiting.n, Try(v.outcome.state, str(v.reply), attempt.host, attempt.tls)) for v in over]
         numbers = set(await spool.finish(tx, message.id, tries, now))
         over = [verdict for verdict in over if verdict.waiting.n in numbers]
@@ -190,8 +190,9 @@ class Settlement:
     async def _bounced(self, tx: Transaction, case: Case, over: Sequence[Verdict], now: int) -> None:
         """One Bounce for each kind of it."""
         for _, alike in _by(over, lambda v: f"{v.outcome.bounce_type} {v.outcome.sub_type}".strip()):
+            feedback_id = new_id(case.message.region, now)
             detail = events.bounce(
-                feedback_id=new_id(case.message.region, now),
+                feedback_id=feedback_id,
                 bounce_type=alike[0].outcome.bounce_type,
                 sub_type=alike[0].outcome.sub_type,
                 recipients=[_failed(v, action="failed") for v in alike],
@@ -201,6 +202,25 @@ class Settlement:
                 tags=_tags(case.attempt),
             )
             await self._fact(tx, case, events.BOUNCE, alike, detail)
+            await self._suppress(tx, case.message, alike, feedback_id)
+
+    async def _suppress(
+        self, tx: Transaction, message: spool.Message, alike: Sequence[Verdict], feedback_id: str
+    ) -> None:
+        """Addresses where nobody lives go on the sender's list."""
+        if message.origin != "submission" or alike[0].outcome.bounce_type != "Permanent":
+            return
+        nobody = [v.waiting.recipient for v in alike if outcomes.refuses_address(v.reply)]
+        await suppression.note(
+            tx,
+            message.account,
+            message.region,
+            suppression.BOUNCE,
+            [address for address in nobody if not is_simulator(address)],
+            message=message.id,
+            feedback=feedback_id,
+            configuration_set=message.configuration_set,
+        )
 
     async def _fact(
         self, tx: Transaction, case: Case, kind: str, alike: Sequence[Verdict], detail: events.Detail
@@ -228,16 +248,16 @@ class Settlement:
         ]
         if failures and notices.wants_bounce(case.message):
             notice = notices.bounce(self._office, case.message, case.original, failures, now=now)
-            ended.lanes.append(await self._spool(tx, notice))
+            lane = self._lanes.lane_for(notice.to)
+            await notices.post(tx, self._runtime.blobs, self._office, notice, lane)
+            ended.lanes.append(lane)
 
-    async def _spool(self, tx: Transaction, notice: Notice) -> str:
-        # A notice is cut to a size that always lives in the database: no file could be made safe inside a transaction.
-        blob = f"db:{notice.message.id}"
-        await self._runtime.blobs.put_in(tx, blob, notice.content)
-        lane = self._lanes.lane_for(notice.to)
-        expires = notice.message.created + self._office.retry_for
-        await spool.put(tx, replace(notice.message, blob=blob), [spool.Recipient(notice.to, lane, expires)])
-        return lane
+
+def _named(message: spool.Message, verdict: Verdict) -> Verdict:
+    """Where the sender's own limit has run out, it is told so (SES: sending §9)."""
+    if message.max_delivery is None or verdict.outcome.state != outcomes.EXPIRED:
+        return verdict
+    return replace(verdict, outcome=replace(verdict.outcome, sub_type="CustomTimeoutExceeded"))
 
 
 def _tags(attempt: Attempt) -> dict[str, list[str]]:

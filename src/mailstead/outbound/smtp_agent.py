@@ -343,12 +343,13 @@ class _Pool:
     # -- connections come and go
 
     async def _open(self) -> None:
-        place, reply = "", INTERNAL
+        place, reply, reached = "", INTERNAL, False
         try:
             async with asyncio.timeout(OPENING):
                 connection = await self._agent.open(self.route)
         except ConnectFailed as error:
             place, reply = _blame(error)
+            reached = self._without_tls(error)
         except TimeoutError:
             reply = Reply(421, "Connection timed out (no host answered in time)", "4.4.1")
         except asyncio.CancelledError:
@@ -361,7 +362,14 @@ class _Pool:
             return
         self._opening.discard(asyncio.current_task())
         self._pace.open -= 1
-        self._not_opened(place, reply)
+        self._not_opened(place, reply, reached=reached)
+
+    def _without_tls(self, error: ConnectFailed) -> bool:
+        """Did the server talk, and only not in TLS?  Mail that does not demand TLS gets there: its lane need not wait.
+
+        To a smarthost that wants a password nothing gets there: all of it waits.
+        """
+        return self.route.tls == "require" and not self.route.username and error.broken_tls
 
     def _opened(self, connection: SmtpConnection) -> None:
         self._opening.discard(asyncio.current_task())
@@ -378,8 +386,9 @@ class _Pool:
         self._rest(line)
         self._serve()
 
-    def _not_opened(self, host: str, reply: Reply) -> None:
-        self._pace.full()
+    def _not_opened(self, host: str, reply: Reply, *, reached: bool) -> None:
+        if not reached:
+            self._pace.full()
         self._no_opening_before = self._loop.time() + REST
         if self._opening or self.lines:
             self._serve()
@@ -387,7 +396,7 @@ class _Pool:
         self._no_opening_before = 0.0
         jobs, self._jobs = self._jobs, deque()
         for job in jobs:
-            job.refuse(reply, host=host, reached=False)
+            job.refuse(reply, host=host, reached=reached)
 
     def _closed(self, line: _Line) -> None:
         if line not in self.lines:

@@ -13,18 +13,22 @@ from typing import Protocol
 
 import msgspec
 
+from mailstead.base.clock import SECOND
 from mailstead.base.errors import NotFound, Throttled, Unreachable
 from mailstead.base.ids import message_id as new_id
-from mailstead.outbound import admission, composition
+from mailstead.outbound import admission, composition, notices, suppressing
 from mailstead.outbound.admission import Grant
 from mailstead.outbound.composition import Draft, Options, Simple, Templated
+from mailstead.outbound.notices import Notice, Office
 from mailstead.outbound.simulator import is_simulator
 from mailstead.proto import event_headers, verp
 from mailstead.proto.addresses import Mailbox
+from mailstead.proto.message import Message
 from mailstead.runtime import Runtime
 from mailstead.ses import account as accounts
 from mailstead.ses import events, identities, quota
 from mailstead.ses.account import NewAccount
+from mailstead.ses.configuration_sets import REQUIRE
 from mailstead.ses.principals import Caller
 from mailstead.store import captures, spool
 from mailstead.store.port import Transaction
@@ -90,11 +94,6 @@ class Lanes(Protocol):
         ...
 
 
-def provider_host(region: str, provider: str) -> str:
-    """Where return paths live: ``PROVIDER`` in us-east-1, else ``REGION.PROVIDER`` (SES: smtp §6)."""
-    return provider if region == "us-east-1" else f"{region}.{provider}"
-
-
 def _no_fault(part: str) -> bool:
     return False
 
@@ -156,6 +155,8 @@ class Submissions:
         self._lanes = lanes
         self._terms = terms
         self._limiter = limiter
+        # Nobody else was asked: the provider itself says so (SES: events §2).
+        self._office = Office(terms.provider, terms.provider, terms.retry_for)
         self._fault = fault
         """Is this use of ``accept`` to fail (``/_mailstead/fault``)?"""
 
@@ -228,19 +229,25 @@ class Submissions:
         )
         blob = self._runtime.blobs.plan(message_id, content)
         message = self._row(submission, draft, grant, message_id=message_id, content=content, blob=blob, now=now)
-        recipients = [
-            spool.Recipient(mailbox.address, self._lanes.lane_for(mailbox.address), now + self._terms.retry_for)
-            for mailbox in _reached(submission, draft)
-        ]
+        reached = _reached(submission, draft)
+        recipients = self._deliveries(reached, grant, message)
+        waiting = [recipient for recipient in recipients if not recipient.kept_back]
         counted = sum(not is_simulator(mailbox.address) for mailbox in draft.recipients)
+        told = [(kind, detail, counted) for kind, detail in _facts(submission)]
+        told += [(kind, detail, 0) for kind, detail in self._kept_back(reached, grant, message)]
+        notice = self._notice(reached, grant, message, content)
+        lanes = {recipient.lane for recipient in waiting}
+        if notice is not None:
+            lanes.add(self._lanes.lane_for(notice.to))
 
         async def store(tx: Transaction) -> None:
             await quota.reserve(tx, caller.account, caller.region, counted, now)
-            await self._runtime.blobs.put_in(tx, blob, content)
+            if waiting:
+                await self._runtime.blobs.put_in(tx, blob, content)
             if self._terms.keep_submitted:
                 await captures.keep_submitted(tx, message_id, draft.message.content, **_template_of(submission))
             await spool.put(tx, message, recipients)
-            for kind, detail in _facts(submission):
+            for kind, detail, about in told:
                 await events.emit(
                     tx,
                     account=caller.account,
@@ -249,21 +256,54 @@ class Submissions:
                     kind=kind,
                     at=now,
                     detail=detail,
-                    recipients=counted,
+                    recipients=about,
                 )
+            if notice is not None:
+                lane = self._lanes.lane_for(notice.to)
+                await notices.post(tx, self._runtime.blobs, self._office, notice, lane)
 
-        await self._runtime.blobs.put(blob, content)
+        if waiting:  # what goes to nobody needs no content
+            await self._runtime.blobs.put(blob, content)
         try:
             await self._runtime.db.run(store)
         except Throttled:  # nothing was stored: an account over its quota must not fill the disk
             await self._runtime.blobs.delete(blob)
             raise
-        for lane in {recipient.lane for recipient in recipients}:
+        for lane in lanes:
             self._runtime.signal.wake(LANES, lane)
         log.info(
             "accepted %s account=%s recipients=%d size=%d", message_id, caller.account, len(recipients), len(content)
         )
         return message_id
+
+    def _deliveries(self, reached: Sequence[Mailbox], grant: Grant, message: spool.Message) -> list[spool.Recipient]:
+        """A delivery for everybody; of those who are not to be mailed it is over."""
+        life = self._terms.retry_for if message.max_delivery is None else message.max_delivery * SECOND
+        not_mailed = {mailbox.address for mailbox in suppressing.kept_back(grant.suppressed, reached)}
+        return [
+            spool.Recipient(
+                mailbox.address,
+                self._lanes.lane_for(mailbox.address),
+                message.created + life,
+                str(suppressing.REPLY) if mailbox.address in not_mailed else "",
+            )
+            for mailbox in reached
+        ]
+
+    def _kept_back(
+        self, reached: Sequence[Mailbox], grant: Grant, message: spool.Message
+    ) -> list[tuple[str, events.Detail]]:
+        provider, now = self._terms.provider, message.created
+        return suppressing.facts(grant.suppressed, reached, region=message.region, provider=provider, now=now)
+
+    def _notice(
+        self, reached: Sequence[Mailbox], grant: Grant, message: spool.Message, content: bytes
+    ) -> Notice | None:
+        """What the sender is told by mail of those who are not mailed."""
+        failures = suppressing.failures(grant.suppressed, reached)
+        if not failures or not notices.wants_bounce(message):
+            return None
+        return notices.bounce(self._office, message, Message.parse(content), failures, now=message.created)
 
     def _row(
         self,
@@ -276,14 +316,16 @@ class Submissions:
         blob: str,
         now: int,
     ) -> spool.Message:
-        caller = submission.caller
+        caller, chosen = submission.caller, grant.configuration_set
+        delivery = chosen.options.delivery if chosen is not None else None
+        limit = delivery.max_delivery if delivery is not None else None
         return spool.Message(
             id=message_id,
             account=caller.account,
             region=caller.region,
             origin="submission",
             sender=draft.sender,
-            return_path=verp.return_path(message_id, provider_host(caller.region, self._terms.provider)),
+            return_path=verp.return_path(message_id, composition.provider_host(caller.region, self._terms.provider)),
             identity=grant.identity,
             signing_domain=grant.signing_domain,
             eight_bit=int(not content.isascii()),
@@ -291,12 +333,15 @@ class Submissions:
             blob=blob,
             mail_json=msgspec.json.encode(mail_of(submission, draft, grant, message_id, now=now)).decode(),
             created=now,
+            configuration_set=chosen.name if chosen is not None else "",
+            require_tls=int(delivery is not None and delivery.tls_policy == REQUIRE),
+            max_delivery=limit if limit is not None and limit * SECOND < self._terms.retry_for else None,
         )
 
 
 def mail_of(submission: Submission, draft: Draft, grant: Grant, message_id: str, *, now: int) -> dict[str, object]:
     """The ``mail`` object of the message's events (SES: events §1), with what feedback notifications add."""
-    caller = submission.caller
+    caller, chosen = submission.caller, grant.configuration_set
     headers, truncated = event_headers.header_list(draft.message)
     if submission.received:
         headers = [{"name": "Received", "value": submission.received}, *headers]
@@ -304,6 +349,7 @@ def mail_of(submission: Submission, draft: Draft, grant: Grant, message_id: str,
     common.setdefault("messageId", message_id)
     tags = {
         "ses:operation": ["SendRawEmail" if submission.operation == "SMTP" else submission.operation],
+        **({"ses:configuration-set": [chosen.name]} if chosen is not None else {}),
         "ses:source-ip": [caller.source_ip],
         "ses:from-domain": [draft.from_domain],
         "ses:caller-identity": [caller.name],
