@@ -365,11 +365,17 @@ def test_no_text_takes_long_to_read(template: str) -> None:
     assert time.process_time() - started < 3
 
 
-def test_a_template_is_compiled_once() -> None:
-    text = "{{a}}" * 100
-    assert compiled(text) is compiled(text)
-    large = text * 200
-    assert compiled(large) is compiled(large)
+def test_a_template_is_compiled_once_while_there_is_room() -> None:
+    text, large = "{{a}}" * 100, "x" * (handlebars.MAX_KEPT // 2)
+    first = compiled(text)
+    assert compiled(text) is first
+    assert compiled(large + "1") is compiled(large + "1")
+    compiled(text)
+    compiled(large + "2")
+    assert compiled(text) is first  # the oldest went
+    for n in range(handlebars.MAX_COUNT + 1):
+        compiled(f"{n}")
+    assert compiled(text) is not first
 
 
 def test_the_room_is_the_callers() -> None:

@@ -79,7 +79,8 @@ def summary(event: Event) -> str:
     told = detail.get("bouncedRecipients") or detail.get("delayedRecipients") or detail.get("complainedRecipients")
     who = [one.get("emailAddress", "") for one in told] if told else detail.get("recipients", [])
     said = next(
-        (one["diagnosticCode"] for one in told or () if "diagnosticCode" in one), detail.get("smtpResponse", "")
+        (one["diagnosticCode"] for one in told or () if "diagnosticCode" in one),
+        detail.get("smtpResponse", detail.get("errorMessage", "")),
     )
     sort = "/".join(
         str(detail[name]) for name in ("bounceType", "bounceSubType", "delayType", "reason") if name in detail

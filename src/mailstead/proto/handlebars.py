@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from mailstead.base.errors import Invalid
@@ -24,7 +23,9 @@ __all__ = ["Template", "Unrenderable", "compiled"]
 MAX_NESTING = 60
 MAX_BRACKETS = 10
 """``(lookup (lookup …) …)``."""
-LARGE = 32 * 1024
+MAX_KEPT = 1 << 20
+"""Characters of the templates that stay compiled: a tag of five takes about 300 octets."""
+MAX_COUNT = 1000
 MAX_OUTPUT = 10 << 20
 """Characters of one rendering, unless said otherwise."""
 
@@ -62,17 +63,31 @@ def compiled(text: str) -> Template:
     Raises:
         Invalid: kind ``template``: it is none; the text says what is wrong, and in which line.
     """
-    return _small(text) if len(text) <= LARGE else _large(text)
+    return _KEPT.get(text)
 
 
-@lru_cache(maxsize=256)
-def _small(text: str) -> Template:
-    return _Parser(text).template()
+class _Kept:
+    """The last compiled templates, as many as their texts have room: many small ones or a few large ones."""
+
+    def __init__(self) -> None:
+        self._templates: dict[str, Template] = {}
+        self._size = 0
+
+    def get(self, text: str) -> Template:
+        """The template of a text, which is now the last used."""
+        found = self._templates.pop(text, None)
+        if found is None:
+            found = _Parser(text).template()
+            self._size += len(text)
+        self._templates[text] = found
+        while self._size > MAX_KEPT or len(self._templates) > MAX_COUNT:
+            oldest = next(iter(self._templates))
+            del self._templates[oldest]
+            self._size -= len(oldest)
+        return found
 
 
-@lru_cache(maxsize=8)
-def _large(text: str) -> Template:
-    return _Parser(text).template()
+_KEPT = _Kept()
 
 
 @dataclass(slots=True)
