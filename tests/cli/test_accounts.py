@@ -14,6 +14,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from mailstead.cli.frame import in_transaction
+from mailstead.config import load
+from mailstead.ses import account as accounts
+from mailstead.store.port import Transaction
+
 Run = Callable[..., Any]
 FIRST = "000000000000"
 
@@ -52,6 +57,22 @@ def test_an_account_is_made_once(run: Run) -> None:
     run("account", "create", "123456789012")
     done = run("account", "create", "123456789012")
     assert (done.status, done.err) == (1, "mailstead: Account 123456789012 already exists\n")
+
+
+def test_a_request_for_production_access_is_seen_and_answered(run: Run, data: Path) -> None:
+    run("account", "create", "123456789012")
+    told = accounts.Details("MARKETING", "https://shop.example", "EN", "Letters to our customers\n" * 20)
+
+    async def ask(tx: Transaction) -> None:
+        await accounts.set_details(tx, "123456789012", "us-east-1", told, request=True)
+
+    in_transaction(load(data=data), ask)
+    (region,) = run("account", "show", "123456789012", "--json").json["regions"]
+    assert (region["review"], region["details"]["website"]) == ("pending", "https://shop.example")
+    shown = run("account", "show", "123456789012").out
+    assert ("pending" in shown, "Letters" in shown) == (True, False)
+    (region,) = run("account", "review", "123456789012", "--grant", "--json").json["regions"]
+    assert (region["review"], region["production"]) == ("granted", True)
 
 
 def test_switches(run: Run) -> None:

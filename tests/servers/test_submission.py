@@ -17,7 +17,7 @@ from mailstead.base import errors
 from mailstead.outbound.admission import NotVerified
 from mailstead.servers.submission import refusal
 from mailstead.ses import account as accounts
-from mailstead.ses import credentials, identities
+from mailstead.ses import configuration_sets, credentials, identities
 from mailstead.store import spool
 from peers import clients
 from peers.doors import ACCOUNT, HOST, KEY, OTHER, Doors, Raw
@@ -288,6 +288,17 @@ def test_a_duplicate_header(trusted: Raw) -> None:
 def test_a_configuration_set_that_does_not_exist(trusted: Raw) -> None:
     content = b"X-SES-CONFIGURATION-SET: nowhere\r\n" + MESSAGE
     assert send(trusted, content) == "554 Message rejected: Configuration set <nowhere> does not exist."
+
+
+def test_a_configuration_set_named_by_its_header(trusting: Doors, trusted: Raw) -> None:
+    content = b"X-SES-CONFIGURATION-SET: mine\r\n" + MESSAGE
+    trusting.run(lambda tx: configuration_sets.create(tx, ACCOUNT, "us-east-1", "mine"))
+    message, sent = stored(trusting, send(trusted, content))
+    assert message.configuration_set == "mine"
+    assert b"X-SES-" not in sent
+    trusting.run(lambda tx: configuration_sets.set_sending(tx, ACCOUNT, "us-east-1", "mine", enabled=False))
+    reply = send(trusted, content)
+    assert reply.startswith("554 Message rejected: Sending paused for configuration set <mine>. For more information")
 
 
 def test_another_accounts_identity(trusted: Raw) -> None:

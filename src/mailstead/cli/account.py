@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -108,7 +109,9 @@ def _answer(frame: Frame, described: dict[str, Any]) -> None:
         in_fields(frame, described)
         return
     in_fields(frame, {name: value for name, value in described.items() if name != "regions"})
-    in_rows(frame, described["regions"], empty="not used in any region yet")
+    # What an account says of itself may be long: it is in the JSON.
+    rows = [{name: value for name, value in place.items() if name != "details"} for place in described["regions"]]
+    in_rows(frame, rows, empty="not used in any region yet")
 
 
 async def _described(tx: Transaction, account: Account) -> dict[str, Any]:
@@ -117,11 +120,13 @@ async def _described(tx: Transaction, account: Account) -> dict[str, Any]:
         "account": account.id,
         "state": _state(account),
         "created": when(account.created),
-        "regions": [_place(place, await quotas.read(tx, account.id, place.region, tx.now())) for place in places],
+        "regions": [await _place(tx, place) for place in places],
     }
 
 
-def _place(place: AccountRegion, quota: quotas.Quota) -> dict[str, Any]:
+async def _place(tx: Transaction, place: AccountRegion) -> dict[str, Any]:
+    quota = await quotas.read(tx, place.account, place.region, tx.now())
+    asked = await accounts.review_of(tx, place.account, place.region)
     return {
         "region": place.region,
         "sending_enabled": place.sending_enabled,
@@ -131,6 +136,8 @@ def _place(place: AccountRegion, quota: quotas.Quota) -> dict[str, Any]:
         "max_rate": quota.max_rate,
         "sent_24h": quota.sent_last_24h,
         "message_bytes": place.message_bytes,
+        "review": asked.status.lower() if asked is not None else "",
+        "details": asdict(asked.details) if asked is not None else None,
     }
 
 

@@ -120,7 +120,7 @@ def check_name(name: str) -> str:
 
 def missing(name: str) -> NotFound:
     """SES's word for a set that is not there; the angle brackets are its own (SES: wire §9)."""
-    return NotFound(f"Configuration set <{name}> does not exist.", kind="configuration-set")
+    return NotFound(f"Configuration set <{name[:256]}> does not exist.", kind="configuration-set")
 
 
 _COLUMNS = (
@@ -157,6 +157,8 @@ def _found(row: Row) -> ConfigurationSet:
 
 async def find(tx: Transaction, account: str, region: str, name: str) -> ConfigurationSet | None:
     """The set of this name, or None."""
+    if not _NAME.fullmatch(name):
+        return None
     row = await tx.row(_ONE, account, region, name)
     return _found(row) if row else None
 
@@ -248,7 +250,7 @@ async def delete(tx: Transaction, account: str, region: str, name: str) -> None:
         NotFound: there is none.
     """
     sql = "DELETE FROM configuration_sets WHERE account = $1 AND region = $2 AND name = $3"
-    if not await tx.run(sql, account, region, name):
+    if not _NAME.fullmatch(name) or not await tx.run(sql, account, region, name):
         raise missing(name)
     sql = "DELETE FROM event_destinations WHERE account = $1 AND region = $2 AND configuration_set = $3"
     await tx.run(sql, account, region, name)
@@ -257,7 +259,7 @@ async def delete(tx: Transaction, account: str, region: str, name: str) -> None:
 
 async def _change(tx: Transaction, account: str, region: str, name: str, what: str, *values: object) -> None:
     """Set columns of a set; the values begin at ``$4``."""
-    if not await tx.run(_CHANGE.format(what), account, region, name, *values):
+    if not _NAME.fullmatch(name) or not await tx.run(_CHANGE.format(what), account, region, name, *values):
         raise missing(name)
 
 

@@ -16,7 +16,7 @@ from random import random
 from typing import Any, NoReturn, TypeVar
 
 from mailstead.base.clock import Clock, SystemClock
-from mailstead.base.errors import Unreachable
+from mailstead.base.errors import Invalid, Unreachable
 from mailstead.store.port import Duplicate, Row, Transaction
 
 T = TypeVar("T")
@@ -168,6 +168,8 @@ class PostgresDatabase:
         state: str = getattr(error, "sqlstate", None) or ""
         if state == "23505":
             raise Duplicate(str(error)) from error
+        if state == "22021":  # SQLite would keep it
+            raise Invalid("A text holds a NUL character.") from error
         text = f"The database cannot be used now: {error or type(error).__name__}"
         # A plan made before a migration; a lost connection ("08", OSError, "closed"): nothing was committed.
         if state in _AGAIN or state.startswith("08") or isinstance(error, self._stale()):

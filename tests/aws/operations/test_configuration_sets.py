@@ -262,6 +262,19 @@ def test_v1_name_and_declined(v1, v2):
     assert "archives of Amazon SES Mail Manager" in text
 
 
+@pytest.mark.parametrize("name", ["a\0b", "é\ud7ff", "x" * 5000, "a/b?c#d%", "\r\n"])
+def test_names_that_no_set_can_have(v1, v2, name):
+    """They are not there, on both databases."""
+    for call in (v2.get_configuration_set, v2.delete_configuration_set, v2.get_configuration_set_event_destinations):
+        code, text, _ = refused(call, ConfigurationSetName=name)
+        assert (code, text) == ("NotFoundException", f"Configuration set <{name[:256]}> does not exist.")
+    assert refused(v1.delete_configuration_set, ConfigurationSetName=name)[0] == "ConfigurationSetDoesNotExist"
+    arn = f"arn:aws:ses:{R}:{A}:configuration-set/{name}"
+    assert refused(v2.list_tags_for_resource, ResourceArn=arn)[2] in (400, 404)
+    assert refused(v2.get_suppressed_destination, EmailAddress=name)[2] in (400, 404)
+    v2.list_configuration_sets(Filter={"CONFIGURATION_SET_NAME_CONTAINS": name.replace("\0", "")})
+
+
 def test_lists_and_pages(here, v1, v2):
     names = [f"set-{n:02}" for n in range(7)] + ["Other_1"]
     for name in names:
