@@ -300,6 +300,56 @@ def test_settings_without_effect_yet_are_told() -> None:
     assert load(sets=["aws.profile=x", "delivery.port=2525"]).unused == ("aws.profile",)
 
 
+# -- doors left open by a slip -----------------------------------------------------------------------------------------
+
+RELAY = ("delivery.mode=relay", "delivery.smarthost=127.0.0.1:25")
+
+
+@pytest.mark.parametrize(
+    "listen", ["api=0.0.0.0:4579", "submission=[::]:587", "submissions=192.0.2.1:465", "api=a.test:80"]
+)
+def test_dev_is_no_open_relay(listen: str) -> None:
+    text = refusal(f"listen.{listen}", *RELAY, dev=True)
+    assert text.startswith("--dev with delivery.mode = relay and listen.")
+    assert "is an open relay" in text
+
+
+@pytest.mark.parametrize(
+    "sets", [(), ("listen.api=127.0.0.2:1,[::1]:1,localhost:1",), ("listen.mx=0.0.0.0:25",),
+             ("listen.api=0.0.0.0:1", "roles=delivery")]
+)  # fmt: skip
+def test_dev_that_relays_for_this_machine_alone_is_let_be(sets: tuple[str, ...]) -> None:
+    assert len(load(sets=[*sets, *RELAY], dev=True).warnings) == 1
+
+
+def test_dev_open_to_other_machines_is_warned_about() -> None:
+    (warning,) = load(sets=["listen.api=0.0.0.0:4579"], dev=True).warnings
+    assert warning == "--dev lets everybody in, and other machines reach listen.api = 0.0.0.0:4579"
+    assert load(sets=["listen.api=0.0.0.0:4579", *RELAY]).warnings == ()
+
+
+@pytest.mark.parametrize("network", ["8.8.8.0/24", "0.0.0.0/1", "100.64.0.0/10", "2000::/3", "::/1", "10.0.0.0/7"])
+def test_a_public_network_that_is_trusted_is_named(network: str) -> None:
+    settings = load(sets=[f"submission.trusted=10.0.0.0/8=000000000000,{network}=000000000000"])
+    (warning,) = settings.warnings
+    assert warning.startswith(f"submission.trusted: {network} is a public network")
+
+
+@pytest.mark.parametrize("network", ["127.0.0.0/8", "192.168.0.0/16", "169.254.0.0/16", "fd00::/8", "fe80::/10", "::1"])
+def test_our_own_ground_may_be_trusted(network: str) -> None:
+    assert load(sets=[f"submission.trusted={network}=000000000000"]).warnings == ()
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "192.0.2.1/0"])
+def test_everybody_is_not_trusted(network: str) -> None:
+    assert "is everybody" in refusal(f"submission.trusted={network}=000000000000")
+
+
+def test_proxy_headers_do_not_seem_to_work() -> None:
+    assert refusal("listen.proxy_trusted=10.0.0.0/8").startswith("listen.proxy_trusted: the PROXY protocol is not")
+    assert load(sets=["listen.proxy_trusted="]).listen.proxy_trusted == ()
+
+
 # -- durations and sizes -----------------------------------------------------------------------------------------------
 
 

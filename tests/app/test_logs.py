@@ -63,3 +63,10 @@ def test_the_level_is_the_operators(level: str, lines: int, capsys: pytest.Captu
     log.warning("c")
     logging.getLogger("asyncio").info("nobody wants to know")
     assert len(capsys.readouterr().err.splitlines()) == lines
+
+
+def test_requests_that_are_none_do_not_fill_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("info", "text")
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    logging.getLogger("uvicorn.error").error("Exception in ASGI application")
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -115,3 +115,41 @@ def test_who_does_not_go_within_the_grace_is_cut_off() -> None:
         assert not crowd.enter(polite)
 
     asyncio.run(scene())
+
+
+def test_one_address_does_not_take_every_place() -> None:
+    async def scene() -> None:
+        crowd = Crowd(Limits(5, each_address=2))
+        knocking = [Guest(crowd) for _ in range(50)]
+        assert [crowd.enter(guest, "192.0.2.1") for guest in knocking] == [True] * 2 + [False] * 48
+        others = [Guest(crowd) for _ in range(3)]
+        assert [crowd.enter(guest, f"198.51.100.{n}") for n, guest in enumerate(others)] == [True] * 3
+        assert not crowd.enter(Guest(crowd), "203.0.113.1")  # now it is full in all
+        crowd.leave(knocking[0])
+        crowd.leave(knocking[0])
+        crowd.leave(knocking[49])  # was not let in, frees nothing
+        back = [Guest(crowd), Guest(crowd)]
+        assert [crowd.enter(guest, "192.0.2.1") for guest in back] == [True, False]
+        await crowd.disperse(1)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("addresses", "let_in"),
+    [
+        (["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::3"], 1),
+        (["2001:db8::1", "2001:db8:0:1::1", "2001:db8:0:2::1"], 3),
+        (["127.0.0.1", "127.0.0.1", "127.0.0.1"], 3),
+        (["::1", "::1", "::1"], 3),
+        (["", "", ""], 3),
+    ],
+    ids=["one-network-of-64-bits", "three-networks", "loopback", "loopback-6", "not-counted"],
+)
+def test_a_thousand_ipv6_addresses_of_one_network_are_one(addresses: list[str], let_in: int) -> None:
+    async def scene() -> None:
+        crowd = Crowd(Limits(0, each_address=1))
+        assert sum(crowd.enter(Guest(crowd), address) for address in addresses) == let_in
+        await crowd.disperse(1)
+
+    asyncio.run(scene())

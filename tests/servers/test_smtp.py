@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from mailstead.outbound.submission import Submission
-from peers.doors import ACCOUNT, HOST, Doors, Raw
+from mailstead.servers.smtp import Patience, Peer
+from peers.doors import ACCOUNT, HOST, KEY, Doors, Raw
 
 MESSAGE = b"From: sender@example.com\r\n\r\nbody\r\n"
 TRANSACTION = b"MAIL FROM:<sender@example.com>\r\nRCPT TO:<r@example.net>\r\nDATA\r\n"
@@ -249,3 +252,71 @@ def test_many_large_messages_at_once_do_not_fill_the_memory(tmp_path: Path) -> N
         let_pass(lambda: crowd.octets > 1_900_000)
         third.close()
         let_pass(lambda: crowd.octets == 0)
+
+
+@pytest.mark.parametrize("name", ["submission", "mx"])
+def test_one_client_does_not_take_every_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("mailstead.servers.smtp._peer", lambda _: Peer("192.0.2.1", 1))
+    few = {name: {"connections": 4, "connections_per_address": 2}}
+    with Doors(tmp_path, **few) as doors, doors.raw(name) as first, doors.raw(name) as second:  # type: ignore[arg-type]
+        assert [raw.reply()[:4] for raw in (first, second)] == ["220 "] * 2
+        for _ in range(10):
+            with doors.raw(name) as more:
+                assert re.fullmatch(r"421 (4\.7\.0 )?Too many concurrent SMTP connections", more.reply())
+                assert more.rest() == b""
+        monkeypatch.setattr("mailstead.servers.smtp._peer", lambda _: Peer("192.0.2.2", 1))
+        with doors.raw(name) as other:
+            assert other.reply().startswith("220 ")
+
+
+def test_a_trusted_network_may_come_with_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailstead.servers.smtp._peer", lambda _: Peer("192.0.2.1", 1))
+    few = Doors(tmp_path, trusted=[("192.0.2.0/24", ACCOUNT)], submission={"connections_per_address": 1})
+    with few as doors, doors.raw() as first, doors.raw() as second:
+        assert [raw.reply()[:4] for raw in (first, second)] == ["220 "] * 2
+
+
+def busy_for(raw: Raw, seconds: float) -> list[str]:
+    """What is answered to a NOOP every now and then."""
+    answers, until = [], time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            raw.say("NOOP")
+            answers.append(raw.reply())
+        except ConnectionError:
+            break
+        if not answers[-1].startswith("250"):
+            break
+        time.sleep(0.05)
+    return answers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["submission", "mx"])
+def test_noops_do_not_keep_a_session_that_brings_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(f"mailstead.servers.{name}.Patience", partial(Patience, fruitless=1.0))
+    short = {"submission": {"idle": 500}, "mx": {"idle": 500}}
+    with Doors(tmp_path, trusted=[("127.0.0.0/8", ACCOUNT)], **short) as doors, doors.raw(name) as raw:  # type: ignore[arg-type]
+        raw.reply()
+        raw.ask("EHLO a.example")
+        assert "4.4.2" in busy_for(raw, 6)[-1]
+        assert raw.rest() == b""
+
+
+@pytest.mark.slow
+def test_a_message_or_a_login_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mx", "submission"):
+        monkeypatch.setattr(f"mailstead.servers.{name}.Patience", partial(Patience, fruitless=1.0))
+    with Doors(tmp_path, submission={"idle": 500}, mx={"idle": 500}) as doors, doors.smtp("submissions") as smtp:
+        smtp.login(KEY, doors.password())
+        with doors.raw("mx") as raw:
+            raw.reply()
+            raw.ask("EHLO a.example")
+            for _ in range(4):
+                assert busy_for(raw, 0.6)[-1].startswith("250")
+                raw.say(b"MAIL FROM:<a@example.org>\r\nRCPT TO:<postmaster@hosted.test>\r\nDATA\r\n")
+                raw.say(MESSAGE + b".\r\n")
+                assert [raw.reply()[:3] for _ in range(4)] == ["250", "250", "354", "250"]
+                assert smtp.noop()[0] == 250

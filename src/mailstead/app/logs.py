@@ -59,8 +59,9 @@ def set_up(level: str, form: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     _without_what_nobody_reads()
-    for quiet in ("uvicorn.error", "asyncio"):
-        logging.getLogger(quiet).setLevel(logging.WARNING)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # It warns of each request that is none and of each connection too many: strangers must not fill the disk.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def _without_what_nobody_reads() -> None:

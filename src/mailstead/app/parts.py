@@ -207,6 +207,7 @@ async def _submission(house: House, submissions: Submissions, context: ssl.SSLCo
             idle=settings.limits.submission_idle,
             connections=settings.limits.submission_connections,
             connections_per_account=settings.limits.submission_connections_per_account,
+            connections_per_address=settings.limits.connections_per_address,
             trusted=tuple(Trusted(trusted.network, trusted.account) for trusted in settings.submission.trusted),
             sigv2=settings.submission.sigv2_passwords,
             open_door=settings.dev.account if settings.dev.enabled else "",
@@ -258,6 +259,7 @@ async def _mx(
             max_message=settings.limits.receive_bytes,
             idle=settings.limits.mx_idle,
             connections=settings.limits.mx_connections,
+            connections_per_address=settings.limits.connections_per_address,
             bare_newline=settings.limits.bare_newline,
         ),
         fault=faults.due,
@@ -320,7 +322,8 @@ async def _api(house: House, submissions: Submissions, context: ssl.SSLContext, 
         routes={("GET", "/_mailstead/health"): health.route(house)} | routes,
     )
     places = [Place((listen.host, listen.port), listen.tls) for listen in settings.listen.api]
-    await _begin(house, "api", HttpServer("api", gateway, places, tls=context))
+    server = HttpServer("api", gateway, places, tls=context, connections=settings.limits.api_connections)
+    await _begin(house, "api", server)
 
 
 def _test_double(house: House, scheduler: Scheduler, limiter: quota.RateLimiter, faults: Faults) -> Routes:

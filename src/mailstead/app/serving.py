@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -36,6 +37,7 @@ def serve(settings: Settings) -> int:
     """Run the server until SIGTERM or SIGINT; the exit status."""
     logs.set_up(settings.log.level, settings.log.format)
     sys.setswitchinterval(SWITCH)
+    _open_many_files()
     try:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         uvloop.run(_serve(settings))
@@ -43,6 +45,13 @@ def serve(settings: Settings) -> int:
         sys.stderr.write(f"mailstead: {error.message}\n")
         return 1
     return 0
+
+
+def _open_many_files() -> None:
+    """Each connection is an open file: the soft limit of 1024 that most systems start us with is soon reached."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.asynccontextmanager

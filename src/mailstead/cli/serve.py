@@ -24,6 +24,8 @@ def command(frame: Frame, dev: bool, roles: str | None) -> int:
     settings = frame.own_settings(dev=True if dev else None, sets=[] if roles is None else [f"roles={roles}"])
     for warning in settings.warnings:
         print(f"mailstead: {warning}", file=sys.stderr)
+    for key in settings.unused:
+        print(f"mailstead: {key} is set, but not used yet", file=sys.stderr)
     from mailstead.app import serve
 
     return serve(settings)

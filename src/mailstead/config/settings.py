@@ -205,6 +205,13 @@ class Limits:
     submission_connections_per_account: int = setting(
         v.integer(1, 1_000_000), 50, "SMTP sessions of one account at a time."
     )
+    connections_per_address: int = setting(
+        v.integer(1, 1_000_000),
+        100,
+        "SMTP sessions from one client address (IPv6: one /64) at a time, on `submission` and on `mx`. Loopback and"
+        " `submission.trusted` are not counted.",
+    )
+    api_connections: int = setting(v.integer(1, 1_000_000), 1000, "Connections to the API at a time (503 above it).")
     submission_idle: int = setting(
         v.duration, "60s", "How long a sender may be silent (`451 4.4.2 Timeout waiting for data from client.`)."
     )

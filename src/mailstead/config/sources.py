@@ -6,7 +6,7 @@ import difflib
 import socket
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +81,9 @@ def _settings(given: Mapping[str, Given], data: Path, file: Path | None) -> Sett
     parts["server"]["hostname"] = parts["server"]["hostname"] or _machine()
     sections = {name: holder(**parts[name]) for name, holder in SECTIONS.items()}
     plain = {name: item.value for name, item in given.items()}
-    settings = Settings(
-        **parts[""], **sections, data=data, config=file, given=plain, warnings=_warnings(plain, dev=dev)
-    )
+    settings = Settings(**parts[""], **sections, data=data, config=file, given=plain)
     _check(settings)
-    return settings
+    return replace(settings, warnings=tuple(_warnings(settings)))
 
 
 def _machine() -> str:
@@ -181,11 +179,27 @@ def _nearest(name: str, known: list[str]) -> str:
 # -- what must agree with what -----------------------------------------------------------------------------------------
 
 
-def _warnings(given: Mapping[str, object], *, dev: bool) -> tuple[str, ...]:
-    mode = given.get("delivery.mode", "capture")
-    if dev and mode != "capture":
-        return (f"--dev with delivery.mode = {mode}: mail really leaves this machine",)
-    return ()
+def _open_to_others(settings: Settings) -> list[str]:
+    """Where strangers' machines reach a door that ``--dev`` leaves open, as ``listen.api = 0.0.0.0:4579``."""
+    listen = settings.listen
+    doors = (("api", "api"), ("submission", "submission"), ("submissions", "submission"))
+    return [
+        f"listen.{name} = {address}"
+        for name, role in doors
+        for address in getattr(listen, name)
+        if role in settings.roles and not address.loopback
+    ]
+
+
+def _warnings(settings: Settings) -> Iterator[str]:
+    mode = settings.delivery.mode
+    if settings.dev.enabled and mode != "capture":
+        yield f"--dev with delivery.mode = {mode}: mail really leaves this machine"
+    if settings.dev.enabled and (doors := _open_to_others(settings)):
+        yield f"--dev lets everybody in, and other machines reach {', '.join(doors)}"
+    for trusted in settings.submission.trusted:
+        if trusted.public:
+            yield f"submission.trusted: {trusted.network} is a public network: all in it send without a password"
 
 
 def _check(settings: Settings) -> None:
@@ -204,3 +218,18 @@ def _check(settings: Settings) -> None:
         )
     if ("tls.certificate" in settings.given) != ("tls.key" in settings.given):
         raise ConfigError("tls.certificate and tls.key are set together or not at all")
+    _check_who_comes_in(settings)
+
+
+def _check_who_comes_in(settings: Settings) -> None:
+    """Doors that would stand open to everybody, by a slip."""
+    if settings.dev.enabled and settings.delivery.mode != "capture" and (doors := _open_to_others(settings)):
+        raise ConfigError(
+            f"--dev with delivery.mode = {settings.delivery.mode} and {doors[0]} is an open relay: anybody's mail would"
+            " leave; listen on 127.0.0.1, or leave --dev out"
+        )
+    for trusted in settings.submission.trusted:
+        if trusted.network.prefixlen == 0:
+            raise ConfigError(f"submission.trusted: {trusted.network} is everybody; name the networks of your senders")
+    if settings.listen.proxy_trusted:
+        raise ConfigError("listen.proxy_trusted: the PROXY protocol is not built yet; leave it out")

@@ -39,6 +39,14 @@ class Listen:
     tls: bool = False
     """HTTP listeners only: ``https://…``."""
 
+    @property
+    def loopback(self) -> bool:
+        """Is it reached from this machine alone?"""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https://' if self.tls else ''}{host}:{self.port}"
@@ -78,6 +86,12 @@ class TrustedNetwork:
 
     network: Network
     account: str
+
+    @property
+    def public(self) -> bool:
+        """Does it hold addresses that are not of our own ground?"""
+        network = self.network
+        return not (network.is_private or network.is_loopback or network.is_link_local)
 
 
 # RFC 6761, RFC 6762, RFC 8375, RFC 9476 and the names that site routers hand out.

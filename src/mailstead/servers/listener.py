@@ -17,6 +17,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from typing import Any, Protocol
 
 from mailstead.base.errors import Conflict
@@ -118,8 +119,21 @@ class Limits:
 
     total: int
     each_account: int = 0
+    each_address: int = 100
+    """Of one client address (an IPv6 network of 64 bits is one: it is what one customer gets)."""
     octets: int = 512 << 20
     """What the messages on their way in may hold together; above it the large ones have to come again."""
+
+
+def _origin(address: str) -> str:
+    """What of a client's address is counted; empty for loopback and what is no address."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    if found.is_loopback:
+        return ""
+    return found.packed[:8].hex() if isinstance(found, IPv6Address) else address
 
 
 class Crowd:
@@ -131,8 +145,11 @@ class Crowd:
         self.octets = 0
         """What the messages on their way in hold now."""
         self._tick = tick
-        self._guests: set[Guest] = set()
+        self._guests: dict[Guest, str | None] = {}
+        """Where each is from, empty if that does not count; None: there was no room for it."""
+        self._let_in = 0
         self._accounts: Counter[str] = Counter()
+        self._addresses: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._empty.set()
@@ -140,19 +157,36 @@ class Crowd:
     def __len__(self) -> int:
         return len(self._guests)
 
-    def enter(self, guest: Guest) -> bool:
-        """Count one in. False: there is no room (it is inside all the same, to hear so, until ``leave``)."""
-        guests = self._guests
-        full = 0 < self.limits.total <= len(guests)
-        guests.add(guest)
+    def enter(self, guest: Guest, address: str = "") -> bool:
+        """Count one in. False: there is no room (it is inside all the same, to hear so, until ``leave``).
+
+        Args:
+            guest: who comes.
+            address: its IP address; empty for one whose number is not limited. Loopback addresses are not either.
+        """
+        limits, origin = self.limits, _origin(address)
+        crowded = bool(origin) and 0 < limits.each_address <= self._addresses[origin]
+        room = not (crowded or 0 < limits.total <= self._let_in or self.leaving)
+        # Who is sent away takes nobody's place: else knocking alone would fill the house.
+        self._guests[guest] = origin if room else None
+        if room:
+            self._let_in += 1
+            if origin:
+                self._addresses[origin] += 1
         if self._timer is None:
             self._empty.clear()
             self._timer = asyncio.get_running_loop().call_later(self._tick, self._look)
-        return not full and not self.leaving
+        return room
 
     def leave(self, guest: Guest) -> None:
         """It is gone; twice is harmless."""
-        self._guests.discard(guest)
+        origin = self._guests.pop(guest, None)
+        if origin is not None:
+            self._let_in -= 1
+            if origin:
+                self._addresses[origin] -= 1
+                if not self._addresses[origin]:
+                    del self._addresses[origin]
         if not self._guests:
             self._empty.set()
 

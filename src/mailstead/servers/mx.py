@@ -43,6 +43,7 @@ class MxSettings:
     idle: int = 5 * MINUTE
     """Milliseconds (RFC 5321 §4.5.3.2.7: five minutes)."""
     connections: int = 500
+    connections_per_address: int = 100
     bare_newline: str = "normalize"
 
 
@@ -67,7 +68,7 @@ class Receiving:
         self.places = places
         self.settings = settings
         self.fault = fault
-        self.crowd = Crowd(Limits(settings.connections))
+        self.crowd = Crowd(Limits(settings.connections, each_address=settings.connections_per_address))
         self.offer = replace(
             mx_offer(settings.hostname, f"{settings.hostname} ESMTP", max_message=settings.max_message),
             words=TOO_LARGE,
@@ -87,6 +88,8 @@ class MxVisit:
 
     __slots__ = ("_door", "_engine", "_peer", "_recipients", "_sender", "crowded", "greeting", "offer", "trouble")
 
+    trusted = False
+    known = False
     _engine: ServerEngine
 
     def __init__(self, door: Receiving, peer: Peer) -> None:

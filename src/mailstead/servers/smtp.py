@@ -39,6 +39,8 @@ class Patience:
     """Without a command, or in content without an octet."""
     content: float = 1800.0
     """For the content of one message, however steadily it drips in."""
+    fruitless: float = 300.0
+    """Without a message, of a client that did not log in, however busy it is; ``idle`` if that is more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,14 @@ class Visit(Protocol):
 
     offer: Offer
     """What this client is offered."""
+    trusted: bool
+    """Does the operator trust the network it is in?"""
+
+    @property
+    def known(self) -> bool:
+        """Has it shown who it is? Then it may stay without bringing mail."""
+        ...
+
     greeting: str
     trouble: Reply
     """What to say when we failed and do not know why."""
@@ -115,6 +125,7 @@ class Connection(asyncio.Protocol):
         "_door",
         "_engine",
         "_eof",
+        "_fruit",
         "_gone",
         "_held",
         "_judged",
@@ -136,6 +147,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._active = 0.0
         """When the client last got on, by the loop's clock."""
+        self._fruit = 0.0
+        """When it came, or brought its last message."""
         self._content_since = 0.0
         self._closing = 0.0
         """When we wanted to close; 0: not yet."""
@@ -157,11 +170,12 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-        self._active = self._loop.time()
-        self._visit = visit = self._door.visit(_peer(transport))
+        self._active = self._fruit = self._loop.time()
+        peer = _peer(transport)
+        self._visit = visit = self._door.visit(peer)
         self._engine = ServerEngine(visit.offer)
         visit.begin(self._engine)
-        room = self._door.crowd.enter(self)
+        room = self._door.crowd.enter(self, "" if visit.trusted else peer.ip)
         if transport.get_extra_info("ssl_object") is not None:
             self._secured()
         if room:
@@ -252,12 +266,14 @@ class Connection(asyncio.Protocol):
             reply = self._failed()
         self._busy = False
         self._task = None
-        self._judged = 0
+        self._active = self._loop.time()
+        if self._judged:
+            self._fruit = self._active
+            self._judged = 0
         if self._gone:
             self._weigh()
             return
         self._engine.answer(reply)
-        self._active = self._loop.time()
         self._advance()
         if self._weight:
             self._weigh()
@@ -368,6 +384,8 @@ class Connection(asyncio.Protocol):
         if engine.in_content:
             self._content_since = self._content_since or now
             late = late or now - self._content_since > patience.content
+        elif now - self._fruit > max(patience.fruitless, patience.idle):
+            late = late or not self._visit.known
         if late:
             self._transport.write(engine.timed_out())
             self._close()

@@ -123,6 +123,8 @@ class SubmissionSettings:
     """Milliseconds."""
     connections: int = 500
     connections_per_account: int = 50
+    connections_per_address: int = 100
+    """Clients of trusted networks are not counted."""
     trusted: tuple[Trusted, ...] = ()
     sigv2: bool = False
     """Let the old form of passwords in."""
@@ -151,7 +153,9 @@ class Submitting:
         self.submit = submit
         self.settings = settings
         self.fault = fault
-        self.crowd = Crowd(Limits(settings.connections, settings.connections_per_account))
+        self.crowd = Crowd(
+            Limits(settings.connections, settings.connections_per_account, settings.connections_per_address)
+        )
         offer = submission_offer(settings.hostname, settings.hostname, max_message=settings.max_message)
         refuse = settings.bare_newline == "refuse"
         self.offer = replace(offer, bare_newline="refuse" if refuse else "normalize")
@@ -248,6 +252,7 @@ class SubmissionVisit:
         "offer",
         "server",
         "trouble",
+        "trusted",
     )
 
     _engine: ServerEngine
@@ -262,6 +267,7 @@ class SubmissionVisit:
         self.server = f"SimpleEmailService-d-{dice[:9].translate(_UPPER).decode()}"
         self.number = dice[9:].translate(_ANY).decode()
         self.greeting = f"{door.settings.hostname} ESMTP {self.server} {self.number}"
+        self.trusted = trusted is not None
         self._base = trusted
         """Whom the session is for without AUTH."""
         self.caller = trusted
@@ -285,6 +291,11 @@ class SubmissionVisit:
         self._uncount()
 
     # --- who it is
+
+    @property
+    def known(self) -> bool:
+        """Has it logged in?"""
+        return self.caller is not None and not self.trusted
 
     async def login(self, event: Credentials) -> Reply:
         """Check a password. After some wrong ones each further answer takes twice as long, right or wrong."""
