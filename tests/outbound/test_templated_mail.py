@@ -121,6 +121,17 @@ def test_what_becomes_too_long_is_a_failure(yard: Yard) -> None:
     assert yard.events(name)[1].detail["errorMessage"] == "The rendered content is too long."
 
 
+def test_what_takes_longer_than_a_moment_is_done_all_the_same(yard: Yard) -> None:
+    lines = Content("s", "{{#each lines}}{{#if this}}{{this}}\n{{/if}}{{/each}}")
+    name = submit(yard, {"lines": list(range(1, 5001))}, lines)
+    assert content_of(yard, name).get_content().split() == [str(n) for n in range(1, 5001)]
+    large = Content("s", "{{x}}" + "y" * 20_000)
+    assert len(content_of(yard, submit(yard, {"x": "z"}, large)).get_content()) == 20_001
+    endless = Content("s", "{{#each a}}{{#each ../a}}{{#each ../../a}}x{{/each}}{{/each}}{{/each}}")
+    name = submit(yard, {"a": list(range(200))}, endless)
+    assert yard.events(name)[1].detail["errorMessage"] == "The template takes too long to render."
+
+
 def test_admission_comes_before_the_failure(yard: Yard) -> None:
     with pytest.raises(Rejected):
         submit(yard, {}, source="stranger@elsewhere.example")

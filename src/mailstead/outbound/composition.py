@@ -17,7 +17,7 @@ from mailstead.base.address import bare, check_address
 from mailstead.base.errors import Invalid, TooLarge
 from mailstead.proto import mime
 from mailstead.proto.addresses import Mailbox, parse_list, parse_one
-from mailstead.proto.handlebars import Unrenderable
+from mailstead.proto.handlebars import MAX_STEPS, OutOfSteps, Unrenderable
 from mailstead.proto.message import Message, normalize
 from mailstead.ses import message_tags, templates
 
@@ -157,14 +157,19 @@ def build(
     )
 
 
-def fill(templated: Templated, room: int) -> tuple[Simple, str]:
+def fill(templated: Templated, room: int, *, steps: int = MAX_STEPS) -> tuple[Simple, str]:
     """The content of a templated send, at most ``room`` characters a part, and why it could not be made, else empty.
 
     What could not be made is empty: such mail is taken, told and never sent (SES: sending §5).
+
+    Raises:
+        OutOfSteps: it takes more than ``steps``, which are fewer than a template may take.
     """
     try:
-        return _filled(templated, templates.render(templated.content, templated.data, room)), ""
+        return _filled(templated, templates.render(templated.content, templated.data, room, steps=steps)), ""
     except Unrenderable as error:
+        if isinstance(error, OutOfSteps) and steps < MAX_STEPS:
+            raise
         return Simple(("", None), text=("", None)), error.message
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -23,10 +24,11 @@ from mailstead.outbound.notices import Notice, Office
 from mailstead.outbound.simulator import is_simulator
 from mailstead.proto import event_headers, verp
 from mailstead.proto.addresses import Mailbox
+from mailstead.proto.handlebars import OutOfSteps
 from mailstead.proto.message import Message
 from mailstead.runtime import Runtime
 from mailstead.ses import account as accounts
-from mailstead.ses import events, identities, quota
+from mailstead.ses import events, identities, quota, templates
 from mailstead.ses.account import NewAccount
 from mailstead.ses.configuration_sets import REQUIRE
 from mailstead.ses.principals import Caller
@@ -37,6 +39,10 @@ log = logging.getLogger(__name__)
 
 HEAVY = 256 * 1024
 """Octets above which a message is read in a thread: one made to be slow must not keep everybody else waiting."""
+QUICK = 5_000
+"""Steps of a template, some milliseconds, that are done on the event loop; what takes more begins again in a thread."""
+SMALL = 16 * 1024
+"""Characters of a template; a larger one is compiled and filled in a thread."""
 NO_OPTIONS = Options()
 LANES = "lanes"
 """Topic of the signal: this lane has mail."""
@@ -108,11 +114,18 @@ def _size(submission: Submission) -> int:
     return sum(map(len, named)) + sum(len(file.content) for file in simple.attachments)
 
 
-def _rendered(submission: Submission) -> Submission:
+async def _rendered(submission: Submission) -> Submission:
     """The submission with the content that its template makes, or with the reason why that could not be made."""
     if submission.templated is None:
         return submission
-    simple, failure = composition.fill(submission.templated, submission.limit)
+    templated, room = submission.templated, submission.limit
+    if templates.size(templated.content) <= SMALL:
+        with suppress(OutOfSteps):
+            return _filled(submission, *composition.fill(templated, room, steps=QUICK))
+    return _filled(submission, *await asyncio.to_thread(composition.fill, templated, room))
+
+
+def _filled(submission: Submission, simple: Simple, failure: str) -> Submission:
     return replace(submission, simple=simple, failure=failure)
 
 
@@ -167,7 +180,7 @@ class Submissions:
             TooLarge, Invalid, Closed, Paused, Denied, NotFound, Rejected, Throttled: why not, in SES's words.
             Unreachable: not now.
         """
-        submission = _rendered(submission)
+        submission = await _rendered(submission)
         if _size(submission) > HEAVY:
             draft = await asyncio.to_thread(self._draft, submission)
         else:

@@ -11,14 +11,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from mailstead.base.errors import Invalid
 from mailstead.proto import handlebars_nodes as nodes
 from mailstead.proto.handlebars_lexer import Piece, Tag, Word, pieces, wrong
-from mailstead.proto.handlebars_nodes import NOTHING, Block, Node, Program, Run, Term, Unrenderable, Value
+from mailstead.proto.handlebars_nodes import (
+    MAX_STEPS,
+    NOTHING,
+    Block,
+    Node,
+    OutOfSteps,
+    Program,
+    Run,
+    Term,
+    Unrenderable,
+    Value,
+)
 
-__all__ = ["Template", "Unrenderable", "compiled"]
+__all__ = ["MAX_STEPS", "OutOfSteps", "Template", "Unrenderable", "compiled"]
 
 MAX_NESTING = 60
 MAX_BRACKETS = 10
@@ -46,13 +58,14 @@ class Template:
     simple: bool
     """Values and comments alone: all that inline content of a send may have (SES: sending §5)."""
 
-    def render(self, data: Mapping[str, Any], room: int = MAX_OUTPUT) -> str:
-        """The text for this data (an object of JSON), at most ``room`` characters.
+    def render(self, data: Mapping[str, Any], room: int = MAX_OUTPUT, *, steps: int = MAX_STEPS) -> str:
+        """The text for this data (an object of JSON), at most ``room`` characters, in so many ``steps``.
 
         Raises:
+            OutOfSteps: it takes more steps: about a microsecond and a half each.
             Unrenderable: the data lacks an attribute, or a bound is passed.
         """
-        run = Run(room)
+        run = Run(room, steps)
         self.program.write(run, nodes.Frame(data, data, None, None, {}, {}))
         return "".join(run.out)
 
@@ -72,18 +85,19 @@ class _Kept:
     def __init__(self) -> None:
         self._templates: dict[str, Template] = {}
         self._size = 0
+        self._lock = Lock()
 
     def get(self, text: str) -> Template:
         """The template of a text, which is now the last used."""
-        found = self._templates.pop(text, None)
-        if found is None:
-            found = _Parser(text).template()
-            self._size += len(text)
-        self._templates[text] = found
-        while self._size > MAX_KEPT or len(self._templates) > MAX_COUNT:
-            oldest = next(iter(self._templates))
-            del self._templates[oldest]
-            self._size -= len(oldest)
+        found = self._templates.get(text) or _Parser(text).template()
+        with self._lock:
+            if self._templates.pop(text, None) is None:
+                self._size += len(text)
+            self._templates[text] = found
+            while self._size > MAX_KEPT or len(self._templates) > MAX_COUNT:
+                oldest = next(iter(self._templates))
+                del self._templates[oldest]
+                self._size -= len(oldest)
         return found
 
 

@@ -22,6 +22,10 @@ class Unrenderable(Invalid):
     """A template that data cannot be put into; ``kind`` is ``rendering-attribute`` where data lacks something."""
 
 
+class OutOfSteps(Unrenderable):
+    """It takes longer than it was given; with more it might be done."""
+
+
 class _Missing:
     def __repr__(self) -> str:
         return "MISSING"
@@ -41,17 +45,17 @@ class Run:
 
     __slots__ = ("depth", "out", "room", "steps")
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, steps: int) -> None:
         self.out: list[str] = []
         self.room = room
-        self.steps = MAX_STEPS
+        self.steps = steps
         self.depth = 0
 
     def spend(self, steps: int) -> None:
         """Pay for work."""
         self.steps -= steps
         if self.steps < 0:
-            raise Unrenderable("The template takes too long to render.", kind="rendering-parameter")
+            raise OutOfSteps("The template takes too long to render.", kind="rendering-parameter")
 
     def write(self, text: str) -> None:
         """Append to the output."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from mailstead.base.errors import AlreadyExists, Invalid, LimitExceeded, NotFound
-from mailstead.proto.handlebars import Unrenderable, compiled
+from mailstead.proto.handlebars import MAX_STEPS, Unrenderable, compiled
 from mailstead.ses import tags
 from mailstead.store.port import Row, Transaction
 
@@ -88,6 +88,11 @@ def check_content(content: Content) -> Content:
     return content
 
 
+def size(content: Content) -> int:
+    """Characters of all parts together."""
+    return sum(map(len, _parts(content)))
+
+
 def check_inline(content: Content) -> Content:
     """The content that came with a send: simple substitution only (SES: sending §5).
 
@@ -123,21 +128,22 @@ def data_of(text: str | None) -> Data:
     return found
 
 
-def render(content: Content, data: Data, room: int) -> Content:
-    """Subject and parts for this data, at most ``room`` characters each.
+def render(content: Content, data: Data, room: int, *, steps: int = MAX_STEPS) -> Content:
+    """Subject and parts for this data, at most ``room`` characters and ``steps`` each.
 
     Raises:
+        OutOfSteps: it takes more steps.
         Unrenderable: the data lacks an attribute, a bound is passed, or the subject became more than a line.
     """
-    subject = compiled(content.subject).render(data, room).strip("\r\n")
+    subject = compiled(content.subject).render(data, room, steps=steps).strip("\r\n")
     if _BREAK.search(subject):
         raise Unrenderable(
             "The rendered subject contains a line break or control character.", kind="rendering-parameter"
         )
     return Content(
         subject,
-        None if not content.text else compiled(content.text).render(data, room),
-        None if not content.html else compiled(content.html).render(data, room),
+        None if not content.text else compiled(content.text).render(data, room, steps=steps),
+        None if not content.html else compiled(content.html).render(data, room, steps=steps),
     )
 
 

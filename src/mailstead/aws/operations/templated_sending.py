@@ -27,7 +27,7 @@ from mailstead.aws.operations.send_members import (
     v2_source,
 )
 from mailstead.aws.operations.services import SES, SESV2, Handlers, Params, Request, Services
-from mailstead.aws.operations.templates import v2_content
+from mailstead.aws.operations.templates import checked, v2_content
 from mailstead.base.errors import (
     Closed,
     Invalid,
@@ -114,7 +114,8 @@ async def v2_templated(db: Database, caller: Caller, given: Params) -> Templated
     data = templates.data_of(given.get("TemplateData"))
     headers, attachments = headers_of(given.get("Headers")), attachments_of(given.get("Attachments"))
     if inline is not None:
-        return Templated(templates.check_inline(v2_content(inline)), data, "", headers, attachments)
+        content = await checked(templates.check_inline, v2_content(inline))
+        return Templated(content, data, "", headers, attachments)
     found = await stored(db, caller, name, arn)
     return Templated(found.content, data, found.name, headers, attachments)
 

@@ -5,6 +5,8 @@ Not here: custom verification templates, which are another thing.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from mailstead.aws import paging
@@ -20,6 +22,8 @@ from mailstead.store.port import Transaction
 
 V1_PAGE = 10  # SES: operations, Templates
 MAX_PAGE = 100
+LARGE = 16 * 1024
+"""Characters of a template that are read in a thread."""
 
 HANDLED = frozenset(
     {
@@ -68,7 +72,7 @@ class _Templates:
     async def _create(self, request: Request, name: str, content: Content, tagged: dict[str, str]) -> dict[str, Any]:
         caller = request.caller
         templates.check_name(name)
-        templates.check_content(content)
+        await checked(templates.check_content, content)
         await self._db.run(
             lambda tx: templates.create(tx, caller.account, caller.region, (name, content), tagged=tagged)
         )
@@ -80,7 +84,7 @@ class _Templates:
 
     async def _update(self, request: Request, name: str, content: Content) -> dict[str, Any]:
         caller = request.caller
-        templates.check_content(content)
+        await checked(templates.check_content, content)
         await self._db.run(lambda tx: templates.update(tx, caller.account, caller.region, name, content))
         return {}
 
@@ -105,7 +109,8 @@ class _Templates:
         found = await self._get(request)
         data = templates.data_of(request.params["TemplateData"])
         caller, now = request.caller, self._services.runtime.clock.now()
-        text = composition.preview(
+        text = await asyncio.to_thread(
+            composition.preview,
             Templated(found.content, data),
             room=self._services.v1_message_bytes,
             message_id=message_id(caller.region, now),
@@ -189,6 +194,13 @@ class _Templates:
 
     async def test_render_v2(self, request: Request) -> dict[str, Any]:
         return await self._rendered(request)
+
+
+async def checked(check: Callable[[Content], Content], content: Content) -> Content:
+    """The content as ``check`` lets it through, in a thread where reading it takes longer than a moment."""
+    if templates.size(content) > LARGE:
+        return await asyncio.to_thread(check, content)
+    return check(content)
 
 
 def _present(parts: dict[str, str | None]) -> dict[str, str]:
