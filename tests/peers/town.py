@@ -129,6 +129,8 @@ class Town:
         }
         self.server.start()
         self.server.sesv2().create_email_identity(EmailIdentity="sender.test")
+        # Scenarios share the town: what bounced in one must not be kept back in the next.
+        self.server.sesv2().put_account_suppression_attributes(SuppressedReasons=[])
         self.publish("sender.test")
         self.publish(PROVIDER)
 
