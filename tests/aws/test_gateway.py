@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import http.client
 import json
@@ -16,7 +17,10 @@ from typing import Any
 import boto3
 import pytest
 import uvicorn
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials as BotoCredentials
 from botocore.exceptions import ClientError
 
 from mailstead.aws.gateway import Gateway, Known, PlainRequest, Reply, Request
@@ -463,15 +467,62 @@ def _tried(send: Any, params: Any) -> str:
         return str(error.response["Error"]["Code"])
 
 
-def test_a_slow_body_is_given_up() -> None:
-    with serving(body_timeout=0.2) as door:
-        connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=10)
-        connection.putrequest("POST", "/")
-        connection.putheader("Content-Length", "100")
-        connection.endheaders(b"Action=")
+def promised(door: Served, target: str, sent: bytes, *, method: str = "POST") -> http.client.HTTPConnection:
+    """A request whose body was promised and not all sent."""
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=10)
+    connection.putrequest(method, target)
+    connection.putheader("Content-Length", "1000000")
+    connection.endheaders(sent)
+    return connection
+
+
+@pytest.mark.parametrize("target", ["/", "/v2/email/outbound-emails", "/_mailstead/health"])
+@pytest.mark.parametrize("sent", [b"", b"Action="], ids=["nothing", "a-little"])
+def test_a_body_that_stands_still_is_given_up(target: str, sent: bytes) -> None:
+    with serving(body_timeout=(0.2, 60)) as door:
+        connection = promised(door, target, sent, method="GET" if "health" in target else "POST")
         answer = connection.getresponse()
         assert (answer.status, answer.getheader("connection")) == (408, "close")
         connection.close()
+
+
+def test_a_body_that_drips_in_for_ever_is_given_up() -> None:
+    with serving(body_timeout=(5, 0.5)) as door:
+        connection = promised(door, "/", b"Action=")
+        assert connection.sock is not None
+        connection.sock.settimeout(0.05)
+        answer = b""
+        for _ in range(100):
+            connection.sock.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                answer = connection.sock.recv(4096)
+                break
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        connection.close()
+
+
+def test_a_large_body_that_gets_on_has_its_time() -> None:
+    with serving(body_timeout=(0.5, 60)) as door:
+        chunks = [FORM, *[b"&x=" + b"y" * 1000] * 12]
+        body = b"".join(chunks)
+
+        def slowly() -> Iterator[bytes]:
+            for chunk in chunks:
+                time.sleep(0.08)
+                yield chunk
+
+        assert door.raw("POST", "/", slowly(), headers=door.signed(body), encode_chunked=True)[0] == 200
+
+
+def test_an_unsigned_body_does_not_change_a_presigned_request(served: Served) -> None:
+    query = "Action=ListIdentities&NextToken=mine&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD"
+    request = AWSRequest("POST", f"{served.url}/?{query}")
+    S3SigV4QueryAuth(BotoCredentials(KEY, SECRET), "ses", "us-east-1").add_auth(request)
+    target = request.url.removeprefix(served.url)
+    status, _, _ = served.raw("POST", target, b"Action=GetSendQuota&NextToken=theirs&MaxItems=2")
+    assert status == 200
+    assert served.toy.seen[-1].operation == "ListIdentities"
+    assert served.toy.seen[-1].params["NextToken"] == "mine"
 
 
 def test_the_plain_routes(served: Served) -> None:

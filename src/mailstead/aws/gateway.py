@@ -41,7 +41,7 @@ PATIENCE = MiB  # what a caller may send before we look whether the key exists
 BODIES = 512 * MiB  # what large bodies of all calls together may hold; above it the next ones come again later
 MAX_QUERY = 256 * 1024  # octets of a query string
 PLAIN_BODY = MiB  # for the plain routes
-BODY_TIMEOUT = 60.0  # seconds that a body may take
+BODY_TIMEOUT = (60.0, 600.0)  # seconds that a body may stand still, and that it may take in all
 GZIP_FROM = 2048  # shorter answers are not worth compressing
 
 UNKNOWN_PATH = "The requested operation does not exist."
@@ -144,6 +144,33 @@ class Disconnected(Exception):
     """The caller went away before the request was whole."""
 
 
+class Late(Exception):
+    """The caller does not send the body it promised."""
+
+
+class _Patient:
+    """A request's ``receive`` that waits for each piece, and for all of them, no longer than it may take.
+
+    Raises:
+        Late: it took longer.
+    """
+
+    __slots__ = ("_loop", "_receive", "_still", "_until")
+
+    def __init__(self, receive: Receive, timeout: tuple[float, float]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._receive = receive
+        self._still, total = timeout
+        self._until = self._loop.time() + total
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        try:
+            async with asyncio.timeout_at(min(self._until, self._loop.time() + self._still)):
+                return await self._receive()
+        except TimeoutError:
+            raise Late("The request body did not arrive in time.") from None
+
+
 @dataclass(slots=True)
 class Call:
     """One request on its way through the steps."""
@@ -198,7 +225,7 @@ class Gateway:
         routes: Mapping[tuple[str, str], PlainHandler] | None = None,
         v1_body: int = V1_BODY,
         v2_body: int = V2_BODY,
-        body_timeout: float = BODY_TIMEOUT,
+        body_timeout: tuple[float, float] = BODY_TIMEOUT,
         bodies: int = BODIES,
     ) -> None:
         self._handlers = handlers
@@ -220,6 +247,7 @@ class Gateway:
         """Answer one HTTP request (ASGI 3)."""
         if scope["type"] != "http":
             return
+        receive = _Patient(receive, self._body_timeout)
         try:
             plain = self._routes.get((scope["method"], scope["path"]))
             if plain is not None:
@@ -260,6 +288,13 @@ class Gateway:
             call.unreadable = error
         if len(call.wire.query) > MAX_QUERY:
             raise TooLarge("The query string is too long.")
+        try:
+            await self._read_body(call)
+        except Late as error:
+            call.close = True
+            raise _refusal("RequestTimeout", str(error), 408) from None
+
+    async def _read_body(self, call: Call) -> None:
         message = await call.receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
             body = message.get("body", b"")
@@ -267,13 +302,7 @@ class Gateway:
                 call.body = body
                 call.payload_hash = hashlib.sha256(body).hexdigest() if body else sigv4.EMPTY_HASH
                 return
-        try:
-            async with asyncio.timeout(self._body_timeout):
-                await self._read_on(call, message)
-        except TimeoutError:
-            call.close = True
-            code = Code("RequestTimeout", 408)
-            raise Refusal(code, code, "The request body did not arrive in time.") from None
+        await self._read_on(call, message)
 
     async def _read_on(self, call: Call, message: MutableMapping[str, Any]) -> None:
         limit = self._v2_body if call.door is SESV2 else self._v1_body
@@ -347,7 +376,10 @@ class Gateway:
             name = target.rpartition(b".")[2].decode("latin-1")
             call.refusal = _unsupported(KMS, name)
             return
-        call.pairs = query.form(call.wire.query) | query.form(call.body)
+        signed, free = query.form(call.wire.query), query.form(call.body)
+        if call.claim is None or call.claim.expires is None:
+            signed, free = free, signed
+        call.pairs = free | signed  # the body of a presigned request may be anybody's: what was signed holds
         call.door = BY_SCOPE.get(scoped) or BY_VERSION.get(call.pairs.get("Version", ""), SES)
         if "AWSAccessKeyId" in call.pairs and call.claim is None:
             call.unreadable = SignatureError(Reason.INCOMPLETE, sigv4.OLD_TEXT)
@@ -502,6 +534,8 @@ class Gateway:
             return await handler(PlainRequest(scope["method"], scope["path"], pairs, headers, body))
         except (MailsteadError, QueryError) as error:
             return Reply(400, msgspec.json.encode({"error": str(error)}))
+        except Late as error:
+            return Reply(408, msgspec.json.encode({"error": str(error)}), close=True)
         except Disconnected:
             raise
         except Exception:
