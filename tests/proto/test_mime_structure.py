@@ -110,6 +110,16 @@ def test_depth_is_bounded() -> None:
         b"Content-Disposition: inline\r\nContent-Disposition: attachment; filename=evil.bat",
         b'Content-Disposition: attachment; filename="evil.exe. "',
         b'Content-Disposition : attachment; filename="evil.exe',
+        b"Content-Disposition: attachment; filename=evil.exe (x)",
+        b"Content-Disposition: attachment; filename=evil.exe(x) (y)",
+        b"Content-Disposition: attachment; filename=evil.(x)exe",
+        b"Content-Disposition: attachment; filename=(x)evil.exe",
+        b"Content-Disposition: attachment; filename=my evil.exe (x)",
+        b'Content-Disposition: attachment; filename="evil.exe" (x)',
+        b"Content-Disposition: attachment; filename=evil.exe::$DATA",
+        b'Content-Disposition: attachment; filename="evil.exe:a stream.txt"',
+        b'Content-Disposition: attachment; filename="evil.exe:' + b"x" * 2000 + b'"',
+        b'Content-Disposition: attachment; filename="evil.exe . :x"',
     ],
 )
 def test_forbidden_files_are_found(header: bytes) -> None:
@@ -119,9 +129,68 @@ def test_forbidden_files_are_found(header: bytes) -> None:
         check_attachments(Message.parse(header + b"\r\n\r\nx"))
 
 
-@pytest.mark.parametrize("name", ["a.txt", "exe", "a.exe.txt", "", "한국.hwp", "a.docx"])
+@pytest.mark.parametrize("name", ["a.txt", "exe", "a.exe.txt", "", "한국.hwp", "a.docx", "C:\\a.txt", "a 10:30.pdf"])
 def test_other_files_pass(name: str) -> None:
     check_attachments(file(b'Content-Disposition: attachment; filename="' + name.encode() + b'"'))
+
+
+EVIL = b"Content-Disposition: attachment; filename=evil.exe\r\n\r\nx"
+RFC822 = b"Content-Type: message/rfc822\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        RFC822 + b"Subject: x\r\n" + EVIL,
+        RFC822 + multipart(b"\r\none", EVIL, boundary=b"in"),
+        RFC822 + RFC822 + multipart(RFC822 + EVIL, boundary=b"in"),
+        b"content-type: MESSAGE/Global; x=y\r\n\r\n" + EVIL,
+    ],
+)
+def test_a_forbidden_file_in_an_attached_message_is_found(part: bytes) -> None:
+    for content in (part, multipart(b"\r\nsee below", part)):
+        with pytest.raises(Invalid, match=r"^Illegal filename$"):
+            check_attachments(Message.parse(content))
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        b"",
+        b"Subject: cut of",
+        b"Content-Type: multipart/mixed; boundary=gone\r\n\r\ncut off",
+        b"Content-Type: multipart/mixed\r\n\r\n",
+        b"X: y\r\n" * 1001,
+    ],
+)
+def test_a_report_may_hold_the_half_of_a_message(inner: bytes) -> None:
+    content = multipart(b"\r\nreport", RFC822 + inner)
+    check_attachments(Message.parse(content))
+    assert [part.kind for part in walk(Message.parse(content))] == ["multipart/mixed", "text/plain", "message/rfc822"]
+
+
+def test_messages_in_messages_are_bounded() -> None:
+    check_attachments(Message.parse(RFC822 * 19 + b"\r\nx"))
+    with pytest.raises(Invalid, match="nested too deeply"):
+        check_attachments(Message.parse(RFC822 * 100_000))
+    with pytest.raises(Invalid, match="too many parts"):
+        check_attachments(Message.parse(multipart(*[RFC822 + b"\r\nx"] * 300)))
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [("us-ascii (Plain text)", "us-ascii"), ("my file (1).pdf", "my file (1).pdf"), ("a.txt (b) (c)", "a.txt"),
+     ("my a.txt (b)", "my a.txt"), ("(x)", ""), ("a()" * 10, "a" * 10)],
+)  # fmt: skip
+def test_comments_behind_a_bare_value_are_none_of_it(value: str, name: str) -> None:
+    assert parse(f"a/b; name={value}")[1] == [("name", name)]
+
+
+@pytest.mark.parametrize("piece", ["()", "(", ")", "( ", " ()", ".(", "a ()"])
+def test_a_megabyte_of_comments_costs_no_time(piece: str) -> None:
+    started = time.perf_counter()
+    parse("a/b; name=a b" + piece * (1_000_000 // len(piece)))
+    assert time.perf_counter() - started < 1
 
 
 def test_names_are_read_once_each() -> None:

@@ -97,6 +97,15 @@ def test_mail_to_the_postmaster_is_stored_with_its_trace(doors: Doors, client: R
     assert content[match.end() :] == MESSAGE
 
 
+def test_a_verdict_in_our_name_is_taken_out(doors: Doors, client: Raw) -> None:
+    forged = f"Return-Path: <ceo@bank.example>\r\nAuthentication-Results: {HOST};\r\n dmarc=pass\r\n".encode()
+    others = b"Authentication-Results: elsewhere.example; spf=fail\r\n"
+    _, content = stored(doors, send(client, forged + others + MESSAGE))
+    assert content.endswith(b" +0000 (UTC)\r\n" + others + MESSAGE)
+    assert content.count(b"Return-Path:") == 1
+    assert content.startswith(b"Return-Path: <a@example.org>\r\n")
+
+
 def test_who_is_here_and_who_is_not(doors: Doors, client: Raw) -> None:
     sent = sent_message(doors)
     here = [

@@ -62,7 +62,7 @@ class Reception:
         Args:
             sender: the reverse-path; empty is the null one.
             recipients: at least one, as ``recipients.resolve`` found them.
-            content: with CRLF line ends.
+            content: with CRLF line ends; what it says in our name is taken out.
             id: given by who may hand the same message over twice; the second time is harmless.
 
         Raises:
@@ -73,6 +73,7 @@ class Reception:
             raise Rejected("Too many hops, this is a mail loop", kind="loop")
         id = id or inbound_id()
         now = self._runtime.clock.now()
+        content = received.without_forged(content, self._hostname)
         content = b"".join((received.return_path(sender), self._hop(recipients, source, id, now), content))
         template = self._template(id, sender, content, source, now)
         rows = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailstead.base.errors import Invalid
 from mailstead.proto import charsets, encoded_words, parameters
@@ -32,6 +32,7 @@ Priority References Reply-To Return-Path Return-Receipt-To Sender Solicitation S
 Thread-Index Thread-Topic User-Agent VBR-Info"""
 _ONCE_NAMES = {name.lower().encode(): name for name in _ONCE.split()}
 
+_DROPPED = "".join(map(chr, range(0x21))) + ".\x7f\"'"
 _REST_OF_LINE = re.compile(rb"(--)?[ \t]*(?:\r?\n|\Z)")
 
 
@@ -49,6 +50,8 @@ class Part:
     kind: str
     """``type/subtype`` in lower case; ``text/plain`` if none is given."""
     parameters: list[tuple[str, str]]
+    attached: bool = False
+    """Does it stand in a message that is itself a part?"""
 
 
 def duplicate_header(message: Message) -> str | None:
@@ -61,8 +64,13 @@ def duplicate_header(message: Message) -> str | None:
     return None
 
 
-def walk(message: Message) -> list[Part]:
+def walk(message: Message, *, attached: bool = False) -> list[Part]:
     """All parts, outer before inner, in order.
+
+    Args:
+        message: whose.
+        attached: those of messages inside it too; broken ones among them are leaves, for reports hold the half of
+            a message.
 
     Raises:
         Invalid: a multipart without boundary or without any part; over 500 parts or 20 levels.
@@ -75,10 +83,11 @@ def walk(message: Message) -> list[Part]:
     while waiting:
         part = waiting.pop()
         found.append(part)
-        if part.kind.startswith("multipart/"):
+        message_in = attached and part.kind in ("message/rfc822", "message/global")
+        if message_in or part.kind.startswith("multipart/"):
             if part.depth >= MAX_DEPTH:
                 raise Invalid("The message is nested too deeply")
-            waiting += reversed(_children(content, part))
+            waiting += _attached(content, part) if message_in or part.attached else reversed(_children(content, part))
             if len(found) + len(waiting) > MAX_PARTS:
                 raise Invalid("The message has too many parts")
     return found
@@ -93,6 +102,17 @@ def _part(content: bytes, depth: int, fields: tuple[Field, ...], body: int, end:
             kind, found = parameters.parse(value)
             break
     return Part(depth, fields, body, end, kind or "text/plain", found)
+
+
+def _attached(content: bytes, part: Part) -> list[Part]:
+    """The message in this part, or the parts of a multipart of such a message; none if it is broken."""
+    try:
+        if part.kind.startswith("multipart/"):
+            return [replace(child, attached=True) for child in reversed(_children(content, part))]
+        fields, _, _, body = scan(content, part.body, part.end)
+    except Invalid:
+        return []
+    return [replace(_part(content, part.depth + 1, fields, body, part.end), attached=True)]
 
 
 def _children(content: bytes, part: Part) -> list[Part]:
@@ -190,18 +210,19 @@ def _names(content: bytes, part: Part) -> list[str]:
 
 
 def attachment_names(message: Message) -> list[str]:
-    """Every file name in the message, as people see it, from Content-Disposition and Content-Type.
+    """Every file name in the message and in those attached to it, as people see it, from Content-Disposition and
+    Content-Type.
 
     Raises:
         Invalid: as ``walk``.
     """
-    return list(dict.fromkeys(name for part in walk(message) for name in _names(message.content, part)))
+    return list(dict.fromkeys(name for part in walk(message, attached=True) for name in _names(message.content, part)))
 
 
 def is_forbidden(name: str) -> bool:
-    """Does SES refuse a file of this name?  Blanks and dots at its end do not count: Windows drops them."""
-    trimmed = re.sub(r"[\x00-\x20.\x7f\"']+\Z", "", name[-1000:])
-    return "." in trimmed and trimmed.rpartition(".")[2].lower() in FORBIDDEN_EXTENSIONS
+    """Does SES refuse a file of this name?  Windows drops blanks and dots at its end, and what is behind a colon."""
+    endings = [piece.rstrip(_DROPPED).rpartition(".") for piece in name.split(":")]
+    return any(dot and extension.lower() in FORBIDDEN_EXTENSIONS for _, dot, extension in endings)
 
 
 def check_attachments(message: Message) -> None:

@@ -12,11 +12,13 @@ from mailstead.base.errors import Invalid
 from mailstead.proto import charsets, encoded_words
 
 MAX_PARAMETERS = 100
+MAX_COMMENTS = 10  # behind one value
 
 # Careful: possessive all through; one piece is what stands between semicolons outside quotes.
 _PIECE = re.compile(r'(?:[^;"]++|"(?:[^"\\]|\\.)*+"?)*+', re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)")
+_COMMENT = re.compile(r"\([^()]*\)")
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,3}))?(\*)?")
 
 
@@ -31,7 +33,9 @@ def parse(value: str) -> tuple[str, list[tuple[str, str]]]:
     for piece in pieces[1:]:
         name, equals, text = piece.partition("=")
         if equals and name.strip():
-            found.append((name.strip().lower(), _unquoted(text.strip())))
+            name, text = name.strip().lower(), text.strip()
+            # A boundary is compared with what stands in the body: as it was written.
+            found.append((name, text if name == "boundary" and text[:1] != '"' else _unquoted(text)))
     return pieces[0].strip().lower(), _joined(found)
 
 
@@ -48,9 +52,25 @@ def _pieces(value: str) -> list[str]:
 
 def _unquoted(text: str) -> str:
     if not text.startswith('"'):
-        return text
+        return _without_comments(text) if text.endswith(")") or ".(" in text else text
     quoted = _QUOTED.match(text)
     return _ESCAPE.sub(r"\1", quoted[1]) if quoted else text
+
+
+def _without_comments(text: str) -> str:
+    """A bare value as strict readers see it (RFC 2045 §5.1: ``us-ascii (Plain text)``).
+
+    Comments between words stay: many senders write ``my file (1).pdf`` without quotes.
+    """
+    bare = _COMMENT.sub("", text).strip()
+    if " " not in bare:
+        return bare
+    for _ in range(MAX_COMMENTS):
+        start = text.rfind("(") if text.endswith(")") else 0
+        if start <= 0:
+            break
+        text = text[:start].rstrip()
+    return text
 
 
 def _joined(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
