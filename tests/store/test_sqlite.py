@@ -21,7 +21,8 @@ from mailstead.base.clock import ManualClock, SystemClock
 from mailstead.base.errors import Unreachable
 from mailstead.store.migrate import migrate
 from mailstead.store.port import Transaction
-from mailstead.store.sqlite import BATCH, SqliteDatabase
+from mailstead.store.group_commit import BATCH
+from mailstead.store.sqlite import SqliteDatabase
 
 
 @asynccontextmanager
@@ -53,16 +54,16 @@ async def _count(tx: Transaction) -> int:
     return int(await tx.value("SELECT count(*) FROM settings"))
 
 
-class _Gate:
-    """Holds the writer thread inside a transaction until told."""
+class _Lock:
+    """Another process that holds the write lock until told."""
 
-    def __init__(self) -> None:
-        self.inside = threading.Event()
-        self.open = threading.Event()
+    def __init__(self, path: Path) -> None:
+        self._other = apsw.Connection(str(path / "mailstead.db"))
+        self._other.execute("BEGIN IMMEDIATE")
 
-    async def body(self, tx: Transaction) -> None:
-        self.inside.set()
-        assert self.open.wait(10)
+    def release(self) -> None:
+        self._other.execute("ROLLBACK")
+        self._other.close()
 
 
 def test_the_file_is_ours_alone_and_safe(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_the_file_is_ours_alone_and_safe(tmp_path: Path) -> None:
             names = ("journal_mode", "synchronous", "foreign_keys", "mmap_size", "busy_timeout", "temp_store")
             return [await tx.value(f"PRAGMA {name}") for name in names]
 
-        assert await db.run(settings) == ["wal", 2, 1, 0, 5000, 2]
+        assert await db.run(settings) == ["wal", 2, 1, 0, 0, 2]
         assert {name.stat().st_mode & 0o777 for name in tmp_path.iterdir()} == {0o600}
 
     _scene(tmp_path, scene)
@@ -80,15 +81,14 @@ def test_the_file_is_ours_alone_and_safe(tmp_path: Path) -> None:
 
 def test_many_transactions_share_a_commit(tmp_path: Path) -> None:
     async def scene(db: SqliteDatabase) -> None:
-        gate = _Gate()
-        before = db.commits
-        held = asyncio.create_task(db.run(gate.body))
-        await asyncio.to_thread(gate.inside.wait, 10)
-        rest = [asyncio.create_task(db.run(_putting(str(n)))) for n in range(BATCH + 43)]
-        await asyncio.sleep(0)
-        gate.open.set()
-        await asyncio.gather(held, *rest)
-        assert db.commits - before == 2  # a batch is bounded
+        lock, before = _Lock(tmp_path), db.commits
+        waiting = [asyncio.create_task(db.run(_putting(str(n)))) for n in range(BATCH + 43)]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)  # the loop goes on while another process has the lock
+        lock.release()
+        await asyncio.gather(*waiting)
+        assert 2 <= db.commits - before < 20  # a batch is bounded, in number and in time
         assert await db.read(_count) == BATCH + 43
 
     _scene(tmp_path, scene)
@@ -223,15 +223,16 @@ def test_closing_finishes_what_was_handed_in(tmp_path: Path) -> None:
 def test_a_loop_that_is_gone_harms_nobody(tmp_path: Path) -> None:
     db = SqliteDatabase(tmp_path / "mailstead.db", ManualClock())
     asyncio.run(migrate(db))
-    gate = _Gate()
+    lock = _Lock(tmp_path)
 
     async def leave() -> None:
-        held = asyncio.create_task(db.run(gate.body))
-        await asyncio.to_thread(gate.inside.wait, 10)
+        held = asyncio.create_task(db.run(_putting("b")))
+        for _ in range(10):
+            await asyncio.sleep(0)
         held.cancel()
 
     asyncio.run(leave())
-    gate.open.set()
+    threading.Timer(0.1, lock.release).start()
     assert asyncio.run(db.run(_putting("a"))) == 1
     asyncio.run(db.close())
 

@@ -1,7 +1,7 @@
-"""SQLite: one writer thread that puts many transactions into one commit; readers beside it.
+"""SQLite: one file, one writer that puts many transactions into one commit (``group_commit.py``), readers beside it.
 
-A body runs in the writer thread inside a savepoint of the batch's transaction; it is driven by hand, so it can await
-nothing but its transaction. What ``run`` returned from is on the disk (WAL, synchronous=FULL).
+A body is driven by hand, so it can await nothing but its transaction. What ``run`` returned from is on the disk (WAL,
+synchronous=FULL).
 Careful: one server process a file. Commands may open the same file beside it: the write lock is waited for.
 """
 
@@ -9,31 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import os
 import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, NoReturn, TypeVar
 
 import apsw
 
 from mailstead.base.clock import Clock
 from mailstead.base.errors import Unreachable
+from mailstead.store.group_commit import AWAY, BUSY_MS, GroupCommit, away
 from mailstead.store.port import Duplicate, Row, Transaction
 
 T = TypeVar("T")
 Body = Callable[[Transaction], Awaitable[Any]]
 
-BATCH = 256
-"""The most transactions of one commit."""
-BATCH_SECONDS = 0.02
-"""No transaction joins a batch that has been running for longer."""
-BUSY_MS = 5000
-"""How long another process may hold the write lock."""
 SCANNERS = 2
 _STATEMENTS = 500
 
@@ -47,23 +40,6 @@ PRAGMA foreign_keys = ON;
 PRAGMA temp_store = MEMORY;
 """
 
-# Not the statement's fault: the file, the disk or the lock. All of it may be better later.
-_AWAY = (
-    apsw.BusyError,
-    apsw.LockedError,
-    apsw.FullError,
-    apsw.IOError,
-    apsw.NotADBError,
-    apsw.CorruptError,
-    apsw.CantOpenError,
-    apsw.ReadOnlyError,
-    apsw.PermissionsError,
-    apsw.ProtocolError,
-    apsw.NoMemError,
-    apsw.InterruptError,
-    apsw.ConnectionClosedError,
-    apsw.CursorClosedError,
-)
 _TAKEN = frozenset((apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY, apsw.SQLITE_CONSTRAINT_ROWID))
 
 
@@ -77,10 +53,6 @@ class _Texts(dict[str, str]):
             self.clear()
         text = self[sql] = self._parameter.sub(r"?\1", sql)
         return text
-
-
-def _away(error: BaseException) -> Unreachable:
-    return Unreachable(f"The database cannot be used now: {error or type(error).__name__}")
 
 
 class _Transaction:
@@ -155,20 +127,9 @@ class _Transaction:
         self.failed = True
         if isinstance(error, apsw.ConstraintError) and getattr(error, "extendedresult", 0) in _TAKEN:
             raise Duplicate(str(error)) from error
-        if isinstance(error, _AWAY) and (self._writes or not isinstance(error, apsw.ReadOnlyError)):
-            raise _away(error) from error
+        if isinstance(error, AWAY) and (self._writes or not isinstance(error, apsw.ReadOnlyError)):
+            raise away(error) from error
         raise error
-
-
-class _Job:
-    __slots__ = ("body", "error", "future", "loop", "result")
-
-    def __init__(self, body: Body, loop: asyncio.AbstractEventLoop) -> None:
-        self.body = body
-        self.loop = loop
-        self.future: asyncio.Future[Any] = loop.create_future()
-        self.result: Any = None
-        self.error: Exception | None = None
 
 
 class SqliteDatabase:
@@ -182,12 +143,9 @@ class SqliteDatabase:
 
     def __init__(self, path: str | os.PathLike[str], clock: Clock) -> None:
         self.path = Path(path)
-        self.commits = 0
-        """How many commits there were: fewer than transactions, when many came at once."""
         self._clock = clock
         self._failing = 0
         self._closed = False
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._read_lock = threading.RLock()
         self._scan_lock = threading.Lock()
         self._mine = threading.local()
@@ -199,9 +157,7 @@ class SqliteDatabase:
         except (apsw.Error, OSError) as error:
             raise Unreachable(f"The database {self.path} cannot be opened: {error}") from error
         self._scanners = ThreadPoolExecutor(SCANNERS, "mailstead-scan")
-        # A daemon, so that a process that forgot to close us ends; atexit lets it finish what it has first.
-        self._thread = threading.Thread(target=self._write, name="mailstead-writer", daemon=True)
-        self._thread.start()
+        self._writing = GroupCommit(self._writer, clock)
         atexit.register(self._stop)
 
     # -- what everybody calls
@@ -213,9 +169,7 @@ class SqliteDatabase:
             raise Unreachable("The database cannot be used now: a fault was asked for")
         if self._closed:
             raise Unreachable("The database is closed")
-        job = _Job(body, asyncio.get_running_loop())
-        self._queue.put(job)
-        value: T = await job.future
+        value: T = await self._writing.run(body)
         return value
 
     async def read(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
@@ -234,7 +188,13 @@ class SqliteDatabase:
         if self._closed:
             return
         self._closed = True
+        await self._writing.settled()
         await asyncio.get_running_loop().run_in_executor(None, self._stop)
+
+    @property
+    def commits(self) -> int:
+        """How many commits there were: fewer than transactions, when many came at once."""
+        return self._writing.commits
 
     def fail_next(self, count: int) -> None:
         """Make the next ``count`` transactions raise Unreachable (``/_mailstead/fault``)."""
@@ -262,9 +222,7 @@ class SqliteDatabase:
     def _stop(self) -> None:
         self._closed = True
         atexit.unregister(self._stop)
-        self._queue.put(None)
-        self._thread.join()
-        self._refuse_waiting("the database is closed")
+        self._writing.stop()
         self._scanners.shutdown()
         with self._read_lock:
             for transaction in (*self._scanning, self._reader, self._writer):
@@ -278,124 +236,11 @@ class SqliteDatabase:
             try:
                 transaction = self._open(writes=False, cache_kib=4_000)
             except apsw.Error as error:
-                raise _away(error) from error
+                raise away(error) from error
             self._mine.transaction = transaction
             with self._scan_lock:
                 self._scanning.append(transaction)
         return transaction.drive(body)
-
-    # -- the writer thread
-
-    def _write(self) -> None:
-        take = self._queue.get
-        while (job := take()) is not None:
-            if not self._batch(job):
-                return
-
-    def _batch(self, first: _Job) -> bool:
-        """One commit: ``first`` and those behind it. False when asked to end."""
-        try:
-            self._writer.connection.execute("BEGIN IMMEDIATE")
-        except apsw.Error as error:
-            # Those who wait behind would only wait as long again.
-            _settle([first], _away(error))
-            return self._refuse_waiting(str(error))
-        jobs, goes_on = self._bodies(first)
-        _settle(jobs, self._commit())
-        return goes_on
-
-    def _bodies(self, first: _Job) -> tuple[list[_Job], bool]:
-        jobs: list[_Job] = []
-        seconds, connection, take = self._clock.monotonic, self._writer.connection, self._queue.get_nowait
-        end = seconds() + BATCH_SECONDS
-        job: _Job | None = first
-        while job is not None:
-            if not job.future.cancelled():
-                self._body(job)
-                jobs.append(job)
-            if len(jobs) >= BATCH or not connection.in_transaction or seconds() >= end:
-                return jobs, True
-            try:
-                job = take()
-            except Empty:
-                return jobs, True
-        return jobs, False
-
-    def _body(self, job: _Job) -> None:
-        execute = self._writer.connection.execute
-        try:
-            execute("SAVEPOINT body")
-            job.result = self._writer.drive(job.body)
-            execute("RELEASE body")
-        except Exception as error:
-            job.error = _away(error) if isinstance(error, _AWAY) else error
-            self._undo()
-        except BaseException as error:
-            job.error = RuntimeError(f"the body of a transaction raised {error!r}")
-            self._undo()
-
-    def _undo(self) -> None:
-        connection = self._writer.connection
-        if not connection.in_transaction:
-            return  # a full disk or an I/O error took the whole transaction with it
-        try:
-            connection.execute("ROLLBACK TO body; RELEASE body")
-        except apsw.Error:
-            self._roll_back()
-
-    def _commit(self) -> Unreachable | None:
-        """Commit the batch; what went wrong if it is undone as a whole."""
-        connection = self._writer.connection
-        if not connection.in_transaction:
-            return Unreachable("The database cannot be used now: the transaction was lost")
-        try:
-            connection.execute("COMMIT")
-        except apsw.Error as error:
-            self._roll_back()
-            return _away(error)
-        self.commits += 1
-        return None
-
-    def _roll_back(self) -> None:
-        if self._writer.connection.in_transaction:
-            with contextlib.suppress(apsw.Error):
-                self._writer.connection.execute("ROLLBACK")
-
-    def _refuse_waiting(self, why: str) -> bool:
-        """Tell all who wait that it cannot be done now. False when asked to end among them."""
-        waiting: list[_Job] = []
-        goes_on = True
-        with contextlib.suppress(Empty):
-            while True:
-                if (job := self._queue.get_nowait()) is None:
-                    goes_on = False
-                else:
-                    waiting.append(job)
-        _settle(waiting, Unreachable(f"The database cannot be used now: {why}"))
-        return goes_on
-
-
-def _settle(jobs: list[_Job], undone: Unreachable | None) -> None:
-    """Tell each job's loop how it ended, all jobs of a loop in one call."""
-    if undone is not None:
-        for job in jobs:
-            if not isinstance(job.error, Unreachable):
-                job.error = Unreachable(undone.message)
-    loops = {job.loop for job in jobs}
-    for loop in loops:
-        mine = jobs if len(loops) == 1 else [job for job in jobs if job.loop is loop]
-        with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_tell, mine)
-
-
-def _tell(jobs: list[_Job]) -> None:
-    for job in jobs:
-        if job.future.done():
-            continue
-        if job.error is None:
-            job.future.set_result(job.result)
-        else:
-            job.future.set_exception(job.error)
 
 
 def _create(path: Path) -> None:

@@ -22,7 +22,7 @@ from mailstead.store.port import Sweeping, Transaction
 
 log = logging.getLogger(__name__)
 
-BATCH = 200
+BATCH = 50
 EVERY = 1.0
 """Seconds between looks for deliveries that are too old."""
 ROLL_UP_EVERY = 5.0
