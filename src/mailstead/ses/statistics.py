@@ -17,7 +17,7 @@ from mailstead.store.port import Transaction
 WINDOW = 15 * MINUTE
 KEPT = 14 * DAY
 LAG = MINUTE
-BATCH = 20_000
+BATCH = 2_000
 """Events in one step at most (about)."""
 
 CURSOR = "statistics.cursor"
