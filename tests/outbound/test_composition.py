@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -62,6 +63,25 @@ def test_the_end_of_the_header_is_ours() -> None:
         "Date: Fri, 6 Sep 2019 18:52:14 +0000",
         "Feedback-ID: " + composition.feedback_id("us-east-1", "111122223333"),
     ]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (FROM, b"X: " + b"a" * 996 + b"\r\n"),
+        (FROM, b"Subject: a\r\n " + b"b " * 500 + b"\r\n"),
+        (b"To: " + b"a@example.net, " * 80 + b"\r\n", FROM),
+        (FROM, b"X: " + b"a" * 996),
+        (FROM, b"X: " + b"a" * 996 + b"\n"),
+    ],
+)
+def test_a_header_line_that_other_servers_would_cut(fields: tuple[bytes, ...]) -> None:
+    with pytest.raises(Invalid, match=r"^Line too long$"):
+        read(*fields)
+
+
+def test_lines_of_998_and_longer_ones_of_the_body_pass() -> None:
+    read(FROM, b"X: " + b"a" * 995 + b"\r\n\t" + b"b" * 997 + b"\r\n", body=b"\r\n" + b"c" * 5000)
 
 
 @pytest.mark.parametrize("name", REMOVED)
@@ -267,6 +287,29 @@ def test_a_source_that_is_no_address(source: str) -> None:
 def test_a_from_without_an_address(field: bytes) -> None:
     with pytest.raises(Invalid):
         draft(field, source="a@example.com")
+
+
+CONFUSING = ['"ceo@bank.example"', '"<ceo>"', '"a,b"', '"a;b"', '"us: a"', '"ceo\\\\@bank"']
+
+
+@pytest.mark.parametrize("local", CONFUSING)
+@pytest.mark.parametrize("field", ["From", "Sender", "Return-Path", "source", "return_path"])
+def test_a_sender_that_looks_like_another_in_quotes(local: str, field: str) -> None:
+    address = f"{local}@example.com"
+    fields = {"From": FROM.decode(), field: f"{field}: {address}\r\n"}
+    given: dict[str, Any] = {field: address} if field.islower() else {}
+    written = [FROM] if given else [text.encode() for text in fields.values()]
+    with pytest.raises(Invalid, match=r"^Local address contains illegal character$"):
+        draft(*written, **given)
+
+
+@pytest.mark.parametrize("local", [*CONFUSING, '"a b"'])
+def test_such_a_recipient_may_be_written_to(local: str) -> None:
+    assert addresses(draft(to=(f"{local}@example.net",)).recipients) == [f"{local}@example.net"]
+
+
+def test_a_sender_with_a_harmless_quoted_name() -> None:
+    assert draft(b'From: "a b"@example.com\r\n', source='"a b"@example.com').sender == '"a b"@example.com'
 
 
 # -- to whom

@@ -19,11 +19,14 @@ from mailstead.proto import mime
 from mailstead.proto.addresses import Mailbox, parse_list, parse_one
 from mailstead.proto.handlebars import MAX_STEPS, OutOfSteps, Unrenderable
 from mailstead.proto.message import Message, normalize
+from mailstead.proto.smtp.content import has_long_line
 from mailstead.ses import message_tags, templates
 
 MAX_RECIPIENTS = 50  # SES: smtp §7
 MAX_HOPS = 100  # RFC 5321 §6.3: a loop is assumed at a hundred Received fields
 _ADDRESSED = frozenset({b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"return-path"})
+MAX_LINE = 998  # RFC 5322 §2.1.1
+_CONFUSING = frozenset("@<>,;:")
 MAX_ADDRESSED = 128 * 1024  # octets of all these fields: some four thousand addresses
 
 OPTIONS = {
@@ -41,6 +44,7 @@ OPTIONS = {
 REMOVED = (
     *OPTIONS.values(),
     "Bcc",
+    "Resent-Bcc",
     "Return-Path",
     "Message-ID",
     "Date",
@@ -205,6 +209,8 @@ def read(content: bytes, limit: int) -> Message:
     if len(content) > limit:
         raise TooLarge("Message is too long.")
     message = Message.parse(normalize(content))
+    if has_long_line(message.content[: message.header_end], MAX_LINE):
+        raise Invalid("Line too long")
     twice = mime.duplicate_header(message)
     if twice:
         raise Invalid(f"Duplicate header '{twice}'.")
@@ -244,6 +250,8 @@ def draft(
         raise Invalid("Missing final '@domain'")
     feedback = parse_one(return_path) if return_path else named
     claims = [*authors, named, *_in_fields(message, "Sender"), feedback, *returned]
+    for claim in claims:
+        _check_claim(claim.address)
     if destinations is None:
         asked = [mailbox for name in ("To", "Cc", "Bcc") for mailbox in _in_fields(message, name)]
     else:
@@ -265,6 +273,12 @@ def draft(
         from_domain=bare(authors[0].address).rpartition("@")[2],
         options=options_of(message, options),
     )
+
+
+def _check_claim(address: str) -> None:
+    """No sender whose quoted local part could be read as an address of its own: ``"ceo@bank.example"@example.com``."""
+    if not _CONFUSING.isdisjoint(address.rpartition("@")[0]):
+        raise Invalid("Local address contains illegal character")
 
 
 def _check_path(address: str) -> None:

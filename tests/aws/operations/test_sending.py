@@ -182,7 +182,11 @@ def test_line_breaks_in_v2(here, params):
     assert here.door.submissions == []
 
 
-@pytest.mark.parametrize("name", ["From", "Bcc", "subject", "Content-Type", "MESSAGE-ID", "X-SES-CONFIGURATION-SET"])
+@pytest.mark.parametrize(
+    "name",
+    ["From", "Bcc", "subject", "Content-Type", "MESSAGE-ID", "X-SES-CONFIGURATION-SET", "Authentication-Results",
+     "Resent-From", "resent-bcc", "Resent-Anything"],
+)  # fmt: skip
 def test_headers_that_are_not_the_callers(here, name):
     content = simple(Headers=[{"Name": name, "Value": "x"}])
     text = f"Header {name} cannot be set by the Headers member."

@@ -27,8 +27,10 @@ TRANSFER_ENCODING = {"BASE64": "base64", "QUOTED_PRINTABLE": "quoted-printable",
 _RESERVED = (
     "from to cc bcc subject reply-to return-path sender message-id date mime-version content-type"
     " content-transfer-encoding content-disposition content-id dkim-signature feedback-id received"
+    " authentication-results"
 )
 RESERVED = frozenset(_RESERVED.split())
+RESERVED_BEGINNINGS = ("x-ses-", "resent-")
 
 
 _BREAK = re.compile(r"[\r\n\0]")
@@ -105,7 +107,7 @@ def headers_of(headers: Iterable[Params] | None) -> Pairs:
     pairs = []
     for header in headers or ():
         name, value = header["Name"], header["Value"]
-        if name.lower() in RESERVED or name.lower().startswith("x-ses-"):
+        if name.lower() in RESERVED or name.lower().startswith(RESERVED_BEGINNINGS):
             raise Invalid(f"Header {name} cannot be set by the Headers member.", kind="header")
         line(f"Header {name}", value)
         pairs.append((name, value))
