@@ -16,7 +16,7 @@ __all__ = ["ground"]
 @pytest.fixture
 def yard(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yard]:
     # A lane that has nothing to do is let go at once: no test waits for it.
-    monkeypatch.setattr("mailstead.outbound.scheduler.LINGER", 0.02)
+    monkeypatch.setattr("mailstead.outbound.drain.LINGER", 0.02)
     made = Yard(ground, tmp_path)
     yield made
     made.close()

@@ -89,7 +89,7 @@ def test_a_capture_outlives_its_delivery(yard: Yard) -> None:
     name = yard.submit("a@one.example")
     yard.script._answer = None  # type: ignore[assignment]
     agent = CaptureAgent(yard.runtime)
-    yard.scheduler._agents = {"scripted": agent}
+    yard.deliverer._agents = {"scripted": agent}
     yard.deliver()
     assert yard.states(name) == [("a@one.example", "delivered")]
     assert b"Subject: hello" in captured(yard, name)[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mailstead.base.clock import MINUTE
-from mailstead.outbound import scheduler as scheduling
+from mailstead.outbound import delivery
 from peers.yard import RAW, Yard
 
 LARGE = RAW + b"x" * 70 + b"\r\n" + b"y" * 8000 + b"\r\n"
@@ -39,8 +39,8 @@ def test_what_was_refused_and_cannot_be_told_is_tried_again(yard: Yard) -> None:
 def test_large_mail_for_the_silent_leaves_room_for_those_who_answer(
     yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduling, "PROBING_IN_MEMORY", 20_000)
-    monkeypatch.setattr(scheduling, "IN_MEMORY", 20_000)
+    monkeypatch.setattr(delivery, "PROBING_IN_MEMORY", 20_000)
+    monkeypatch.setattr(delivery, "IN_MEMORY", 20_000)
     yard.scheduler = yard.new_scheduler()
     yard.script.closed_lanes = {f"silent{n}.example" for n in range(6)}
 

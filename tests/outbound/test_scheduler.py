@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from mailstead.base.clock import HOUR, MINUTE
+from mailstead.outbound import delivery, drain
 from mailstead.outbound import scheduler as scheduling
-from mailstead.outbound.scheduler import Budget
+from mailstead.outbound.budget import Budget
 from mailstead.proto.smtp.reply import Reply
 from mailstead.store import queue
 from mailstead.store.queue import Selection
@@ -58,7 +59,7 @@ def test_siblings_travel_together(yard: Yard) -> None:
 
 def test_siblings_travel_together_behind_many_others(yard: Yard) -> None:
     async def scenario() -> list[str]:
-        for n in range(scheduling.WINDOW + 5):
+        for n in range(drain.WINDOW + 5):
             await yard.putting(f"x{n}@one.example")
         names = [await yard.putting(*[f"r{n}-{m}@one.example" for n in range(50)]) for m in range(5)]
         await yard.until_quiet()
@@ -67,7 +68,7 @@ def test_siblings_travel_together_behind_many_others(yard: Yard) -> None:
     names = yard.play(scenario)
     for name in names:
         assert [len(parcel.recipients) for parcel in yard.script.parcels if parcel.message == name] == [50]
-    assert len(yard.script.tried) == scheduling.WINDOW + 5 + 250
+    assert len(yard.script.tried) == drain.WINDOW + 5 + 250
 
 
 def test_the_oldest_goes_first(yard: Yard) -> None:
@@ -76,11 +77,11 @@ def test_the_oldest_goes_first(yard: Yard) -> None:
     yard.deliver()
     order = [int(recipient[1:].partition("@")[0]) for recipient in yard.script.tried]
     # Those that go together overtake each other, nobody else.
-    assert all(abs(place - n) <= scheduling.WINDOW for place, n in enumerate(order))
+    assert all(abs(place - n) <= drain.WINDOW for place, n in enumerate(order))
 
 
 def test_the_window_bounds_one_lane(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduling, "LINGER", 60.0)
+    monkeypatch.setattr(drain, "LINGER", 60.0)
 
     async def scenario() -> None:
         first = await yard.putting("first@one.example")  # somebody answers there
@@ -88,12 +89,12 @@ def test_the_window_bounds_one_lane(yard: Yard, monkeypatch: pytest.MonkeyPatch)
         yard.script.open.clear()
         for n in range(100):
             await yard.putting(f"r{n}@one.example")
-        await yard.until(lambda: yard.script.under_way > scheduling.WINDOW - scheduling.REFILL)
+        await yard.until(lambda: yard.script.under_way > drain.WINDOW - drain.REFILL)
         yard.script.open.set()
         await yard.until_asked(0, "SELECT count(*) FROM deliveries WHERE due IS NOT NULL")
 
     yard.play(scenario)
-    assert yard.script.most <= scheduling.WINDOW
+    assert yard.script.most <= drain.WINDOW
     assert len(yard.script.tried) == len(set(yard.script.tried)) == 101
 
 
@@ -110,7 +111,7 @@ def test_a_lane_that_hangs_leaves_the_others_alone(yard: Yard) -> None:
 
 
 def test_mail_that_falls_due_in_a_busy_lane_is_not_kept_waiting(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduling, "LOOK", 0.02)
+    monkeypatch.setattr(drain, "LOOK", 0.02)
     hung = yard.put("hung@one.example")
 
     async def scenario() -> None:
@@ -128,7 +129,7 @@ def test_mail_that_falls_due_in_a_busy_lane_is_not_kept_waiting(yard: Yard, monk
 
 
 def test_new_mail_wakes_a_lane_that_lingers(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduling, "LINGER", 60.0)
+    monkeypatch.setattr(drain, "LINGER", 60.0)
 
     async def scenario() -> None:
         first = await yard.putting("a@one.example")
@@ -146,7 +147,7 @@ def test_new_mail_wakes_a_lane_that_lingers(yard: Yard, monkeypatch: pytest.Monk
 
 
 def test_a_dead_host_moves_one_row(yard: Yard) -> None:
-    names = [yard.put(f"r{n}@one.example", age=n) for n in range(scheduling.WINDOW * 3)]
+    names = [yard.put(f"r{n}@one.example", age=n) for n in range(drain.WINDOW * 3)]
     yard.script.away.add("one.example")
 
     async def scenario() -> None:
@@ -158,7 +159,7 @@ def test_a_dead_host_moves_one_row(yard: Yard) -> None:
     assert now < int(str(due)) <= now + 2 * MINUTE
     assert (worker, failures, reason) == (None, 1, AWAY)
     ((touched,),) = yard.rows("SELECT count(*) FROM deliveries WHERE attempts > 0")
-    assert 1 <= int(str(touched)) <= scheduling.WINDOW
+    assert 1 <= int(str(touched)) <= drain.WINDOW
     assert len(yard.script.parcels) == touched
 
     # The next time one message asks for all of them.
@@ -281,7 +282,7 @@ def test_blobs_that_are_away_put_off(yard: Yard) -> None:
 def test_a_database_that_goes_away_for_a_moment_sends_nothing_twice(
     yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduling, "AWAY", 0.02)
+    monkeypatch.setattr(delivery, "AWAY", 0.02)
     names = [yard.put(f"r{n}@one.example") for n in range(20)]
 
     async def scenario() -> None:
@@ -363,7 +364,7 @@ def test_mail_that_is_due_stays_when_we_stop(yard: Yard) -> None:
         await yard.until(lambda: yard.script.under_way)
 
     yard.play(scenario)
-    assert states(yard, *names).count("queued") >= 100 - scheduling.WINDOW
+    assert states(yard, *names).count("queued") >= 100 - drain.WINDOW
     assert yard.lane("one.example") == (yard.clock.now(), None, 0, "")
     yard.scheduler = yard.new_scheduler()
     yard.deliver()
@@ -516,7 +517,7 @@ def test_who_stops_waiting_for_room_takes_none() -> None:
 
 def test_large_messages_wait_for_room(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     large = RAW + b"x" * 100_000
-    yard.scheduler._budget = Budget(250_000)
+    yard.deliverer._budget = Budget(250_000)
     names = [yard.put(f"r{n}@lane{n % 4}.example", content=large) for n in range(8)]
     huge = yard.put("r@huge.example", content=RAW + b"x" * 400_000)
     yard.deliver()

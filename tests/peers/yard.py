@@ -11,6 +11,7 @@ from typing import TypeVar
 from mailstead.base.clock import HOUR
 from mailstead.base.ids import message_id
 from mailstead.outbound.agents import Attempt, Parcel, Route
+from mailstead.outbound.delivery import Deliveries
 from mailstead.outbound.notices import Office
 from mailstead.outbound.scheduler import Scheduler
 from mailstead.outbound.settlement import Settlement
@@ -156,13 +157,9 @@ class Yard:
         await identities.create(tx, ACCOUNT, REGION, "example.com", verified=True)  # type: ignore[arg-type]
 
     def new_scheduler(self) -> Scheduler:
-        return Scheduler(
-            self.runtime,
-            self.router,
-            {"scripted": self.script},
-            self.signing,
-            self.settlement,
-        )
+        agents = {"scripted": self.script}
+        self.deliverer = Deliveries(self.runtime, self.router, agents, self.signing, self.settlement)
+        return Scheduler(self.runtime, self.deliverer)
 
     def close(self) -> None:
         self.signing.close()

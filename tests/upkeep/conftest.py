@@ -15,7 +15,7 @@ __all__ = ["ground"]
 
 @pytest.fixture
 def yard(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yard]:
-    monkeypatch.setattr("mailstead.outbound.scheduler.LINGER", 0.02)
+    monkeypatch.setattr("mailstead.outbound.drain.LINGER", 0.02)
     made = Yard(ground, tmp_path)
     yield made
     made.close()

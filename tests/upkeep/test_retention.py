@@ -22,7 +22,7 @@ from peers.yard import ACCOUNT, RAW, REGION, RETRY_FOR, Yard
 
 
 def expire(yard: Yard) -> int:
-    return yard.wait(retention.expire(yard.runtime, yard.scheduler))
+    return yard.wait(retention.expire(yard.runtime, yard.deliverer))
 
 
 def test_mail_in_a_failing_lane_ends_in_time(yard: Yard) -> None:
@@ -80,7 +80,7 @@ def test_two_who_look_at_once_tell_it_once(yard: Yard) -> None:
     name = yard.put("a@one.example", age=RETRY_FOR)
 
     async def both() -> None:
-        await asyncio.gather(*[retention.expire(yard.runtime, yard.scheduler) for _ in range(2)])
+        await asyncio.gather(*[retention.expire(yard.runtime, yard.deliverer) for _ in range(2)])
 
     yard.wait(both())
     assert [event.kind for event in yard.events(name)] == ["Bounce"]

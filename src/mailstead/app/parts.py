@@ -23,6 +23,7 @@ from mailstead.net.smtp import Timeouts
 from mailstead.outbound.agents import Agent
 from mailstead.outbound.capture import CaptureAgent
 from mailstead.outbound.composition import provider_host
+from mailstead.outbound.delivery import Deliveries
 from mailstead.outbound.notices import Office
 from mailstead.outbound.pacing import PacingSettings
 from mailstead.outbound.routing import Router, RoutingSettings
@@ -147,11 +148,12 @@ async def _delivery(house: House, router: Router, local: LocalAgent) -> Schedule
     retry_for = settings.delivery.retry_for
     office = Office(house.hostname, settings.provider.domain, retry_for)
     settlement = Settlement(runtime, office, router, signing.forget)
-    scheduler = Scheduler(runtime, router, agents, signing, settlement)
+    deliveries = Deliveries(runtime, router, agents, signing, settlement)
+    scheduler = Scheduler(runtime, deliveries)
     if house.plays("delivery"):
         house.run("deliveries", scheduler.run())
     if house.plays("upkeep"):
-        house.run("upkeep", retention.run(runtime, scheduler, kept=settings.retention.messages))
+        house.run("upkeep", retention.run(runtime, deliveries, kept=settings.retention.messages))
 
     async def close(grace: float) -> None:
         await scheduler.stop(grace)

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Protocol
 
 from mailstead.base.errors import NotFound, Unreachable
-from mailstead.outbound.scheduler import Scheduler
+from mailstead.outbound.delivery import Deliveries
 from mailstead.proto.message import Message
 from mailstead.runtime import Runtime
 from mailstead.ses import statistics
@@ -30,7 +30,7 @@ FORGET_EVERY = 600.0
 SWEEP_EVERY = 6 * 3600.0
 
 
-async def expire(runtime: Runtime, scheduler: Scheduler) -> int:
+async def expire(runtime: Runtime, deliveries: Deliveries) -> int:
     """End deliveries that got too old in lanes that nobody holds (held ones too); how many were looked at."""
     now = runtime.clock.now()
     rows = await runtime.db.read(lambda tx: spool.overdue(tx, now, BATCH))
@@ -38,7 +38,7 @@ async def expire(runtime: Runtime, scheduler: Scheduler) -> int:
         late = [waiting for _, waiting in siblings]
         message = await runtime.db.read(partial(_message, wanted=message_id))
         if message is not None:
-            await scheduler.expire(message, await _content(runtime, message.blob), late, lane)
+            await deliveries.expire(message, await _content(runtime, message.blob), late, lane)
     return len(rows)
 
 
@@ -111,10 +111,10 @@ async def every(seconds: float, name: str, step: Callable[[], Awaitable[object]]
             log.exception("%s failed", name)
 
 
-async def run(runtime: Runtime, scheduler: Scheduler, *, kept: int) -> None:
+async def run(runtime: Runtime, deliveries: Deliveries, *, kept: int) -> None:
     """All of it, until cancelled; ``kept``: milliseconds for which the history of a message stays."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(every(EVERY, "expiry", lambda: expire(runtime, scheduler)))
+        group.create_task(every(EVERY, "expiry", lambda: expire(runtime, deliveries)))
         group.create_task(every(ROLL_UP_EVERY, "statistics", lambda: roll_up(runtime)))
         group.create_task(every(SWEEP_EVERY, "sweeping", lambda: sweep(runtime)))
         group.create_task(every(FORGET_EVERY, "retention", lambda: forget(runtime, kept)))
