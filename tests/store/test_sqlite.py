@@ -19,9 +19,9 @@ import pytest
 
 from mailstead.base.clock import ManualClock, SystemClock
 from mailstead.base.errors import Unreachable
+from mailstead.store.group_commit import BATCH, CAREFUL
 from mailstead.store.migrate import migrate
-from mailstead.store.port import Transaction
-from mailstead.store.group_commit import BATCH
+from mailstead.store.port import Duplicate, Transaction
 from mailstead.store.sqlite import SqliteDatabase
 
 
@@ -106,6 +106,57 @@ def test_a_body_that_waits_is_refused_alone(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="awaited something other"):
             await db.read(lambda tx: asyncio.sleep(0))
         assert await db.read(_count) == 2
+
+    _scene(tmp_path, scene)
+
+
+def test_a_body_that_fails_undoes_itself_alone(tmp_path: Path) -> None:
+    """With others in its batch, which run again, and in the batches after it."""
+    runs: list[str] = []
+
+    def counted(key: str) -> Callable[[Transaction], Awaitable[int]]:
+        async def body(tx: Transaction) -> int:
+            runs.append(key)
+            return await _putting(key)(tx)
+
+        return body
+
+    async def fails(tx: Transaction) -> None:
+        runs.append("fails")
+        await _putting("half")(tx)
+        raise Unreachable("for a test")
+
+    async def scene(db: SqliteDatabase) -> None:
+        before = db.commits
+        for _ in range(2):
+            runs.clear()
+            keys = [f"{db.commits}-{n}" for n in range(3)]
+            bodies = [db.run(counted(keys[0])), db.run(counted(keys[1])), db.run(fails), db.run(counted(keys[2]))]
+            ends = await asyncio.gather(*bodies, return_exceptions=True)
+            assert [ends[0], ends[1], ends[3]] == [1, 1, 1]
+            assert isinstance(ends[2], Unreachable)
+            assert runs.count("fails") == 1
+        assert len(runs) == 4  # the second time nobody had to run again
+        assert db.commits == before + 2
+        assert await db.read(_count) == 6
+
+    _scene(tmp_path, scene)
+
+
+def test_savepoints_end_when_nothing_fails_any_more(tmp_path: Path) -> None:
+    statements: list[str] = []
+
+    async def scene(db: SqliteDatabase) -> None:
+        def see(cursor: apsw.Cursor, sql: str, bindings: object) -> bool:
+            statements.append(sql)
+            return True
+
+        with pytest.raises(Duplicate):
+            await db.run(_putting("a")) and await db.run(_putting("a"))
+        db._writer.connection.exec_trace = see
+        for n in range(CAREFUL + 1):
+            await db.run(_putting(str(n)))
+        assert statements.count("SAVEPOINT body") == CAREFUL - 1  # one batch told of the failure
 
     _scene(tmp_path, scene)
 

@@ -1,8 +1,10 @@
 """Group commit: many transactions in one commit of SQLite, so that one fsync serves all of them.
 
-Bodies run on the event loop, one after the other, inside savepoints of one transaction; what they write goes into
-memory.  Only the commit, which waits for the disk, is in a thread of its own; bodies that come meanwhile make the next
-batch.  (Bodies in the thread would hand the interpreter lock to and fro at every statement: see decision 8.)
+Bodies run on the event loop, one after the other, inside one transaction; what they write goes into memory.  When one
+fails, the batch is undone and the others run again, now each in a savepoint, as do the next batches: savepoints copy
+every page they touch, a third of a transaction's time, and few transactions fail.  Only the commit, which waits for the
+disk, is in a thread of its own; bodies that come meanwhile make the next batch.  (Bodies in the thread would hand the
+interpreter lock to and fro at every statement: see decision 8.)
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ BATCH = 128
 """The most transactions of one commit."""
 BATCH_SECONDS = 0.005
 """No transaction joins a batch that has been running for longer: the loop has others to serve."""
+CAREFUL = 32
+"""Batches with savepoints after a body has failed: who fails all the time does not make the others run twice."""
 BUSY_MS = 5000
 """How long another process may hold the write lock."""
 
@@ -87,6 +91,8 @@ class GroupCommit:
         self._busy = False
         """Is the connection in the thread's hands?"""
         self._called = False
+        self._careful = 0
+        """So many more batches have savepoints."""
         self._idle: list[asyncio.Future[None]] = []
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         writer.connection.set_busy_timeout(0)
@@ -147,24 +153,48 @@ class GroupCommit:
         end = seconds() + BATCH_SECONDS
         while waiting and len(jobs) < BATCH and connection.in_transaction:
             job = waiting.popleft()
-            if not job.future.cancelled():
-                self._body(job)
-                jobs.append(job)
-                if seconds() >= end:
-                    break
+            if job.future.cancelled():
+                continue
+            jobs.append(job)
+            if self._careful:
+                self._in_savepoint(job)
+            elif not self._ended(job):
+                self._again(jobs, loop)
+                return
+            if seconds() >= end:
+                break
+        self._careful = max(0, self._careful - 1)
         self._hand_over(partial(self._commit, jobs, loop))
 
-    def _body(self, job: _Job) -> None:
+    def _ended(self, job: _Job) -> bool:
+        """Run a body. False: it failed, and what it wrote has to be undone."""
+        try:
+            job.result = self._writer.drive(job.body)
+        except Exception as error:
+            job.error = away(error) if isinstance(error, AWAY) else error
+        except BaseException as error:
+            job.error = RuntimeError(f"the body of a transaction raised {error!r}")
+        return job.error is None
+
+    def _again(self, jobs: list[_Job], loop: asyncio.AbstractEventLoop) -> None:
+        """The last of these bodies failed, so that all are undone: the others run again, that one only hears of it."""
+        self._roll_back()
+        self._careful = CAREFUL
+        self._jobs.extendleft(reversed(jobs))
+        self._begin(loop)
+
+    def _in_savepoint(self, job: _Job) -> None:
+        """Run a body so that it can be undone alone."""
+        if job.error is not None:
+            return  # it had its turn
         execute = self._writer.connection.execute
         try:
             execute("SAVEPOINT body")
-            job.result = self._writer.drive(job.body)
-            execute("RELEASE body")
-        except Exception as error:
-            job.error = away(error) if isinstance(error, AWAY) else error
-            self._undo()
-        except BaseException as error:
-            job.error = RuntimeError(f"the body of a transaction raised {error!r}")
+            if self._ended(job):
+                execute("RELEASE body")
+        except apsw.Error as error:
+            job.error = away(error)
+        if job.error is not None:
             self._undo()
 
     def _undo(self) -> None:
