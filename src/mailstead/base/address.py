@@ -13,6 +13,12 @@ MAX_LOCAL = 64  # RFC 5321 §4.5.3.1.1
 MAX_DOMAIN = 255  # RFC 5321 §4.5.3.1.2
 MAX_PATH = 254  # RFC 5321 §4.5.3.1.3, without the angle brackets
 
+_DOT_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+_HOST_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+USUAL_ADDRESS = rf"{_DOT_ATOM}@{_HOST_LABEL}(?:\.{_HOST_LABEL})*"
+"""What nearly all addresses look like, as a pattern; lengths are another matter."""
+
+_USUAL = re.compile(rf"(?=[^@]{{1,{MAX_LOCAL}}}@){USUAL_ADDRESS}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u0080-\U0010ffff]+")
@@ -86,6 +92,8 @@ def check_address(address: str) -> None:
     Raises:
         Invalid: with SES's text.
     """
+    if len(address) <= MAX_PATH and _USUAL.fullmatch(address):
+        return  # in one look, what nearly all addresses are; the steps below would say the same
     local, at, domain = address.rpartition("@")
     if not at:
         raise Invalid("Missing final '@domain'")
@@ -110,6 +118,8 @@ def is_address(address: str) -> bool:
 
 def bare(address: str) -> str:
     """An address with its domain in lower case and A-labels; the local part as written (it may be case-sensitive)."""
+    if address.isascii() and address.islower():
+        return address
     local, at, domain = address.rpartition("@")
     return f"{local}{at}{ascii_domain(domain)}"
 

@@ -39,6 +39,7 @@ OPTIONS = {
     "tenant": "X-SES-TENANT",
 }
 """Options of a send that a header may carry instead of the API (SES: smtp §5)."""
+_IN_HEADER = frozenset(name.lower().encode() for name in OPTIONS.values())
 
 # What never leaves as the caller wrote it: ours to write, private to the caller, or a claim only a receiver may make.
 REMOVED = (
@@ -129,6 +130,9 @@ def _option(message: Message, name: str) -> str | None:
 def options_of(message: Message, given: Options) -> Options:
     """The options of the API, each completed by its header where the API gave none (SES: smtp §5)."""
     tags = given.tags
+    if _IN_HEADER.isdisjoint(message.named):
+        message_tags.check(tags)
+        return given
     if not tags:
         written = _option(message, "tags")
         tags = message_tags.parse_header(written) if written else ()

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
-from mailstead.base.address import MAX_LOCAL, MAX_PATH, ascii_domain, check_address
+from mailstead.base.address import MAX_LOCAL, MAX_PATH, USUAL_ADDRESS, ascii_domain, check_address
 from mailstead.base.errors import Invalid
 from mailstead.proto import encoded_words
 from mailstead.proto.charsets import decode_raw
@@ -22,6 +23,7 @@ MAX_MAILBOXES = 10_000
 MAX_FIELD = 64 * 1024  # characters of a list: some two thousand addresses; a longer one only keeps us busy
 MAX_ONE = 4096  # characters of one mailbox with its name
 MAX_DEPTH = 20
+SHORT = 256  # characters of a field, up to which what was read is kept: senders write much the same again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _ESCAPE = re.compile(r"\\(.)")
 _WORD_INSIDE = re.compile(r"=\?[^?]*\?[BbQq]\?")
 
-_DOT_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ADDRESS = rf"{_DOT_ATOM}@{_LABEL}(?:\.{_LABEL})*"
 _ATOMS = r"[\w!#$%&'*+/=?^`{|}~-]+"
 # What nearly all fields hold: one address, with or without a plain name.
-_SIMPLE = re.compile(rf'(?:(?:({_ATOMS}(?: {_ATOMS})*)|"([^"\\]*)")? ?<({_ADDRESS})>|({_ADDRESS}))')
+_SIMPLE = re.compile(rf'(?:(?:({_ATOMS}(?: {_ATOMS})*)|"([^"\\]*)")? ?<({USUAL_ADDRESS})>|({USUAL_ADDRESS}))')
 
 
 def parse_list(value: bytes | str, *, null: bool = False) -> list[Mailbox]:
@@ -70,14 +69,25 @@ def parse_list(value: bytes | str, *, null: bool = False) -> list[Mailbox]:
     Raises:
         Invalid: it is no address list; the text is SES's.
     """
+    if simple := _short(value) if len(value) <= SHORT else None:
+        return [simple]
     if len(value) > MAX_FIELD:
         raise Invalid("Illegal address")
-    text = decode_raw(unfold(value)) if isinstance(value, bytes) else value.strip(" \t")
+    text = _line(value)
     if _CONTROL.search(text):
         raise Invalid("Local address contains control or whitespace")
-    if simple := _simple(text):
-        return [simple]
     return _Reader(text, null=null).read()
+
+
+def _line(value: bytes | str) -> str:
+    return decode_raw(unfold(value)) if isinstance(value, bytes) else value.strip(" \t")
+
+
+@lru_cache(maxsize=4096)
+def _short(value: bytes | str) -> Mailbox | None:
+    """What nearly all fields hold: one mailbox, simply written; None for all else."""
+    text = _line(value)
+    return None if _CONTROL.search(text) else _simple(text)
 
 
 def parse_one(text: str) -> Mailbox:

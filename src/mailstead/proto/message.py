@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from dataclasses import field as member
+from functools import lru_cache
 from typing import NamedTuple
 
 from mailstead.base.errors import Invalid
@@ -99,6 +101,8 @@ class Message:
     """Offset of the empty line, or of the first line of the body if there is none."""
     body_start: int
     """Offset of the first byte of the body."""
+    named: dict[bytes, list[Field]] = member(compare=False, repr=False)
+    """The fields by their names in lower case, each name's in order."""
 
     @classmethod
     def parse(cls, content: bytes) -> Message:
@@ -107,7 +111,11 @@ class Message:
         Raises:
             MalformedMessage: over 1 MiB of header or over 1000 fields.
         """
-        return cls(content, *scan(content, 0, len(content)))
+        fields, header_start, header_end, body_start = scan(content, 0, len(content))
+        named: dict[bytes, list[Field]] = {}
+        for one in fields:
+            named.setdefault(one.lname, []).append(one)
+        return cls(content, fields, header_start, header_end, body_start, named)
 
     @property
     def body(self) -> bytes:
@@ -116,16 +124,12 @@ class Message:
 
     def first(self, name: str) -> Field | None:
         """The first field of this name, in any case."""
-        wanted = name.lower().encode()
-        for field in self.fields:
-            if field.lname == wanted:
-                return field
-        return None
+        found = self.named.get(name.lower().encode())
+        return found[0] if found else None
 
     def all(self, name: str) -> list[Field]:
         """Every field of this name, in the message's order."""
-        wanted = name.lower().encode()
-        return [field for field in self.fields if field.lname == wanted]
+        return self.named.get(name.lower().encode(), [])
 
     def raw(self, field: Field) -> bytes:
         """The field's value unfolded, nothing decoded."""
@@ -150,7 +154,7 @@ class Message:
 
         Everything else keeps its bytes, but for what stands before the first field and a missing empty line.
         """
-        gone = {name.lower().encode() for name in remove}
+        gone = _lower(tuple(remove))
         content = self.content
         pieces = [prepend]
         kept = self.header_start
@@ -195,6 +199,12 @@ class Message:
         pieces.append(content[kept : self.header_end])
         pieces.append(content[self.header_end :] if self.body_start > self.header_end else self._separated())
         return b"".join(pieces)
+
+
+@lru_cache(maxsize=64)
+def _lower(names: tuple[str, ...]) -> frozenset[bytes]:
+    """Names as ``lname`` has them."""
+    return frozenset(name.lower().encode() for name in names)
 
 
 def _skip_leading(content: bytes, start: int, limit: int) -> int:

@@ -56,6 +56,8 @@ class Part:
 
 def duplicate_header(message: Message) -> str | None:
     """The first field that stands twice though it may stand once, in SES's spelling: ``Duplicate header 'X'.``"""
+    if len(message.named) == len(message.fields):
+        return None
     seen: set[bytes] = set()
     for field in message.fields:
         if field.lname in seen and field.lname in _ONCE_NAMES:
@@ -231,5 +233,7 @@ def check_attachments(message: Message) -> None:
     Raises:
         Invalid: ``Illegal filename``, or as ``walk``.
     """
+    if b"content-type" not in message.named and b"content-disposition" not in message.named:
+        return  # one text without a name
     if any(map(is_forbidden, attachment_names(message))):
         raise Invalid("Illegal filename")
