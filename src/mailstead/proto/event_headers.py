@@ -12,41 +12,47 @@ from mailstead.proto.message import Field, Message
 
 LIMIT = 10_240
 
-_LISTS = {b"from": "from", b"to": "to", b"cc": "cc", b"bcc": "bcc", b"reply-to": "replyTo"}
-_TEXTS = {
-    b"sender": "sender",
-    b"return-path": "returnPath",
-    b"date": "date",
-    b"message-id": "messageId",
-    b"subject": "subject",
+_MEMBERS = {
+    "returnPath": b"return-path",
+    "from": b"from",
+    "sender": b"sender",
+    "replyTo": b"reply-to",
+    "to": b"to",
+    "cc": b"cc",
+    "bcc": b"bcc",
+    "date": b"date",
+    "messageId": b"message-id",
+    "subject": b"subject",
 }
-_ORDER = ("returnPath", "from", "sender", "replyTo", "to", "cc", "bcc", "date", "messageId", "subject")
+_LISTS = frozenset(("from", "replyTo", "to", "cc", "bcc"))
 
 
 def _value(message: Message, field: Field) -> str:
     return decode_raw(message.raw(field))
 
 
-def _boxes(value: str) -> list[str]:
+def _boxes(message: Message, field: Field) -> list[str]:
     """Each mailbox as written; a field that can not be read stands as it is."""
     try:
-        return [box.text for box in parse_list(value)]
+        return [box.text for box in parse_list(message.content[field.value : field.end])]
     except Invalid:
+        value = _value(message, field)
         return [value] if value else []
 
 
 def common_headers(message: Message) -> dict[str, str | list[str]]:
     """``commonHeaders``: only what is present; of several fields with one name lists are joined, of texts the first."""
     found: dict[str, str | list[str]] = {}
-    for field in message.fields:
-        if key := _LISTS.get(field.lname):
-            boxes = found.setdefault(key, [])
-            assert isinstance(boxes, list)
-            boxes += _boxes(_value(message, field))
-        elif key := _TEXTS.get(field.lname):
-            value = _value(message, field)
-            found.setdefault(key, _without_brackets(value) if key == "returnPath" else value)
-    return {key: found[key] for key in _ORDER if key in found}
+    for key, name in _MEMBERS.items():
+        fields = message.named.get(name)
+        if not fields:
+            continue
+        if key in _LISTS:
+            found[key] = [box for field in fields for box in _boxes(message, field)]
+        else:
+            value = _value(message, fields[0])
+            found[key] = _without_brackets(value) if key == "returnPath" else value
+    return found
 
 
 def _without_brackets(value: str) -> str:
