@@ -28,7 +28,7 @@ LOCK_PAUSE = 0.05
 log = logging.getLogger(__name__)
 
 SWITCH = 0.0002
-"""Seconds after which a thread may ask for the interpreter lock: the signing and committing threads must not wait for long."""
+"""Seconds after which a thread may ask for the interpreter lock: signing and committing must not wait for long."""
 AT_LEAST = 0.5
 """Seconds that each part has to stop, however long the others took."""
 
