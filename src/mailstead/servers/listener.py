@@ -127,6 +127,8 @@ class Limits:
 
 def _origin(address: str) -> str:
     """What of a client's address is counted; empty for loopback and what is no address."""
+    if ":" not in address:
+        return "" if address.startswith("127.") else address
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:

@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
         engine.receive(data)
         if not self._busy:
             self._advance()
-            if self._weight or engine.in_content:
+            if self._weight or (engine.in_content and engine.held):
                 self._weigh()
         elif engine.buffered > READ_AHEAD:
             self._hold()
@@ -210,7 +210,8 @@ class Connection(asyncio.Protocol):
         if self._gone:
             return
         self._gone = True
-        self._weigh()
+        if self._weight:
+            self._weigh()
         self._door.crowd.leave(self)
         self._visit.end()
         if self._switching and self._task is not None:
@@ -270,11 +271,9 @@ class Connection(asyncio.Protocol):
         if self._judged:
             self._fruit = self._active
             self._judged = 0
-        if self._gone:
-            self._weigh()
-            return
-        self._engine.answer(reply)
-        self._advance()
+        if not self._gone:
+            self._engine.answer(reply)
+            self._advance()
         if self._weight:
             self._weigh()
 

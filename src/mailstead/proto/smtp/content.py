@@ -6,6 +6,8 @@ message in (RFC 5321 §4.1.1.4, CVE-2023-51764 and its sisters).
 
 from __future__ import annotations
 
+from io import IncrementalNewlineDecoder
+
 _END = b"\r\n.\r\n"
 _SMALL = 4096  # octets: many pieces smaller than that are put together, for each costs forty octets more than it holds
 _MANY = 256
@@ -14,7 +16,7 @@ _MANY = 256
 class DataReader:
     """Gathers the content of one DATA command from pieces. Past ``limit`` octets it reads on and keeps nothing."""
 
-    __slots__ = ("_chunks", "_limit", "_size", "_small", "_tail", "overflow")
+    __slots__ = ("_chunks", "_limit", "_size", "_small", "_tail", "dotted", "overflow")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -22,6 +24,8 @@ class DataReader:
         self._small = 0
         self._size = 0
         self._tail = b"\r\n"  # the line end of the DATA command itself: a dot may follow at once
+        self.dotted = False
+        """May a line begin with a dot? If not there is nothing to unstuff."""
         self.overflow = False
 
     def take(self, data: bytes) -> int:
@@ -46,11 +50,16 @@ class DataReader:
 
     def _end_of(self, data: bytes) -> int:
         tail = self._tail
-        border = (tail + data[:4]).find(_END)
-        if border >= 0:
-            return border + 5 - len(tail)
-        found = data.find(_END)
-        return found + 5 if found >= 0 else -1
+        after = self._end_in(tail + data[:4])  # across the border of two pieces
+        return after - len(tail) if after >= 0 else self._end_in(data)
+
+    def _end_in(self, text: bytes) -> int:
+        dot = text.find(b"\r\n.")
+        if dot < 0 or text.startswith(_END, dot):
+            return dot + 5 if dot >= 0 else -1
+        self.dotted = True
+        end = text.find(_END, dot)
+        return end + 5 if end >= 0 else -1
 
     def _keep(self, data: bytes) -> None:
         self._size += len(data)
@@ -134,8 +143,9 @@ class ChunkReader:
 
 def has_bare_newline(data: bytes) -> bool:
     """Is there a CR or LF that is not half of a CRLF?"""
-    lines = data.count(b"\r\n")
-    return data.count(b"\n") != lines or data.count(b"\r") != lines
+    seen = IncrementalNewlineDecoder(None, translate=False)  # notes the kinds in one pass; counting takes three
+    seen.decode(data.decode("latin-1"), final=True)
+    return seen.newlines not in (None, "\r\n")
 
 
 def normalize(data: bytes) -> bytes:

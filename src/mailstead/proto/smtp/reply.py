@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mailstead.proto.errors import RemoteProtocolError
 
@@ -32,6 +32,8 @@ class Reply:
     text: str
     enhanced: str = ""
     lines: tuple[str, ...] = ()
+    _wire: bytes = field(default=b"", init=False, repr=False, compare=False)
+    """Written once: the same few replies are said millions of times."""
 
     @classmethod
     def of_lines(cls, code: int, lines: tuple[str, ...], enhanced: str = "") -> Reply:
@@ -55,6 +57,11 @@ class Reply:
 
     def to_bytes(self) -> bytes:
         """The reply on the wire, with CRLF. Control characters in the text cannot break out of their line."""
+        if not self._wire:
+            object.__setattr__(self, "_wire", self._written())
+        return self._wire
+
+    def _written(self) -> bytes:
         mark = f" {self.enhanced} " if self.enhanced else " "
         if not self.lines:
             return f"{self.code}{mark}{harmless(self.text)}\r\n".encode()

@@ -38,7 +38,7 @@ class Content:
 
 Event = TlsWanted | Credentials | Mail | Rcpt | Content | Quit
 
-# What may come when, and where it leads if it succeeds.  What stands nowhere here may come at any time.
+# What may come when, and where it leads if it succeeds.
 _AGAIN = {cmd.Ehlo: "ready", cmd.Helo: "ready", cmd.Rset: "ready"}
 STEPS: Mapping[str, Mapping[type, str]] = {
     "start": {cmd.Ehlo: "ready", cmd.Helo: "ready", cmd.Rset: "start"},
@@ -47,7 +47,8 @@ STEPS: Mapping[str, Mapping[type, str]] = {
     "rcpt": {**_AGAIN, Rcpt: "rcpt", cmd.Data: "ready", Bdat: "chunks"},
     "chunks": {**_AGAIN, Bdat: "chunks"},
 }
-_ORDERED = frozenset(kind for steps in STEPS.values() for kind in steps)
+_ANY_TIME = frozenset({cmd.Noop, Quit, cmd.Vrfy, cmd.Expn, cmd.Help, cmd.Unknown})
+_MAY = {state: _ANY_TIME | steps.keys() for state, steps in STEPS.items()}
 _AFTER_TLS = frozenset({cmd.Auth, Mail, Rcpt, cmd.Data, Bdat})
 _AFTER_AUTH = frozenset({Mail, Rcpt, cmd.Data, Bdat})
 _KINDS: Mapping[str, type] = {"AUTH": cmd.Auth, "MAIL": Mail, "RCPT": Rcpt, "DATA": cmd.Data, "BDAT": Bdat}
@@ -115,9 +116,9 @@ class ServerEngine:
         self._errors = 0
         self._idle = 0
         self._exchange: sasl.Exchange | None = None
-        self._data = DataReader(0)
+        self._data = _NO_DATA
         self._chunk_refusal: Reply | None = None
-        self._chunks = ChunkReader(offer.max_message)
+        self._chunks = _NO_CHUNKS
         self._mail = _NO_MAIL
         self._recipients = 0
         self._sorry: Reply | None = None
@@ -145,12 +146,18 @@ class ServerEngine:
     def drop_content(self, reply: Reply) -> None:
         """Keep nothing of the message that is coming in; at its end this is said."""
         self._sorry = reply
-        self._data.drop()
-        self._chunks.drop()
+        if self._data is not _NO_DATA:
+            self._data.drop()
+        if self._chunks is not _NO_CHUNKS:
+            self._chunks.drop()
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the network."""
-        if not self.closed and data:
+        if self.closed:
+            return
+        if self._position == len(self._in):  # the usual case: nothing is left of what came before
+            self._in, self._position = data, 0
+        else:
             self._received.append(data)
             self._pending += len(data)
 
@@ -187,17 +194,22 @@ class ServerEngine:
         if self._waiting is not None or self.closed:
             return None
         if self._received:
-            self._received.insert(0, self._in[self._position :])
-            self._in = b"".join(self._received)
-            self._position = 0
-            self._received.clear()
-            self._pending = 0
-        while self._event is None and not self.closed and self._read(self):
+            self._join_input()
+        while self._event is None and self._position < len(self._in) and self._read(self):
             pass
-        event, self._event = self._event, None
+        event = self._event
+        if event is None:
+            return None
+        self._event = None
         if type(event) is not Quit:
             self._waiting = event
         return event
+
+    def _join_input(self) -> None:
+        self._in = b"".join((self._in[self._position :], *self._received))
+        self._position = 0
+        self._received.clear()
+        self._pending = 0
 
     def answer(self, reply: Reply) -> None:
         """Answer the event that waits.
@@ -208,7 +220,7 @@ class ServerEngine:
         event, self._waiting = self._waiting, None
         if event is None:
             raise LocalProtocolError("nothing to answer")
-        self._say(reply)
+        self._out.append(reply.to_bytes())
         _SETTLE[type(event)](self, event, reply)
         if reply.code == 421:  # RFC 5321 §3.8: it announces the end
             self._close()
@@ -247,10 +259,7 @@ class ServerEngine:
         if end < 0:
             return False
         self._position = end + 1
-        self._use_line(self._in[start : end - 1] if end > start and self._in[end - 1] == 13 else self._in[start:end])
-        return True
-
-    def _use_line(self, line: bytes) -> None:
+        line = self._in[start:end].removesuffix(b"\r")
         if b"\r" in line:
             self._exchange = None
             self._fail(self._words.bad_line)
@@ -258,6 +267,7 @@ class ServerEngine:
             self._respond(self._exchange, line)
         else:
             self._command(line)
+        return True
 
     def _line_limit(self) -> int:
         auth = self._exchange is not None or self._in[self._position : self._position + 5].upper() == b"AUTH "
@@ -314,7 +324,7 @@ class ServerEngine:
             return
         kind = type(command)
         refusal = None if self._open else self._unmet(kind)
-        if refusal is None and kind in _ORDERED and kind not in STEPS[self._state]:
+        if refusal is None and kind not in _MAY[self._state]:
             refusal = self._words.bad_sequence
         if type(command) is Bdat:
             self._bdat(command, refusal)
@@ -486,13 +496,13 @@ class ServerEngine:
         self._say(self._words.start_data)
 
     def _end_of_data(self, data: DataReader) -> None:
-        self._data = DataReader(0)
+        self._data = _NO_DATA
         if data.overflow:
             self._finish(self._sorry or self._words.too_large)
             return
         raw = data.raw()
         bare = has_bare_newline(raw)
-        self._judge(unstuff(raw, bare=bare), bare=bare)
+        self._judge(unstuff(raw, bare=bare) if bare or data.dotted else raw, bare=bare)
 
     def _judge(self, content: bytes, *, bare: bool) -> None:
         """Refuse what no door takes, else hand the content over."""
@@ -525,10 +535,15 @@ class ServerEngine:
         if not self.offer.chunking:
             refusal = self._words.not_implemented
         self._chunk_refusal = refusal
+        if self._chunks is _NO_CHUNKS:
+            self._chunks = ChunkReader(self.offer.max_message)
         self._chunks.begin(command.size, last=command.last, keep=refusal is None)
         if refusal is None:
             self._state = "chunks"
-        self._read = ServerEngine._read_chunk
+        if command.size:
+            self._read = ServerEngine._read_chunk
+        else:
+            self._end_of_chunk()
 
     def _end_of_chunk(self) -> None:
         chunks = self._chunks
@@ -575,15 +590,14 @@ class ServerEngine:
     def _close(self) -> None:
         self.closed = True
         self._drop_input()
-        self._data = DataReader(0)
-        self._chunks = ChunkReader(0)
+        self._data = _NO_DATA
+        self._chunks = _NO_CHUNKS
 
     def _forget_transaction(self) -> None:
         self._mail = _NO_MAIL
         self._recipients = 0
         self._sorry = None
-        if self._chunks.size:
-            self._chunks = ChunkReader(self.offer.max_message)
+        self._chunks = _NO_CHUNKS
 
     def _admit(self) -> None:
         """Is everything met that the door asks for before MAIL?"""
@@ -592,6 +606,7 @@ class ServerEngine:
 
 
 _NO_MAIL = Mail("", {})
+_NO_DATA, _NO_CHUNKS = DataReader(0), ChunkReader(0)  # nothing is ever put into these
 _TINY_CHUNK = 1024  # octets: smaller ones in great number are no message
 
 _DO: Mapping[type, Callable[[ServerEngine, Any], None]] = {
