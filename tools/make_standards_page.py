@@ -101,6 +101,7 @@ STANDARDS: Mapping[int, tuple[str, str, str]] = {
     6068: ("mailto URI", "planned", ""),
     6125: ("Service identity in TLS", "planned", "with MTA-STS and DANE"),
     6152: ("SMTP 8BITMIME", "yes", ""),
+    6052: ("IPv4 addresses inside IPv6 ones", "yes", "known as private where the inner one is"),
     6376: ("DKIM signatures", "yes", ""),
     6409: ("Message submission", "yes", ""),
     6522: ("multipart/report", "yes", ""),
