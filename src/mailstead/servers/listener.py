@@ -14,7 +14,6 @@ import logging
 import os
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
@@ -138,6 +137,15 @@ def _origin(address: str) -> str:
     return found.packed[:8].hex() if isinstance(found, IPv6Address) else address
 
 
+def _one_less(counts: dict[str, int], key: str) -> None:
+    """None is kept as nothing: whoever came once must not take memory for ever."""
+    left = counts[key] - 1
+    if left:
+        counts[key] = left
+    else:
+        del counts[key]
+
+
 class Crowd:
     """Everybody inside: of one listener, or of several that share their limits (``submission`` and ``submissions``)."""
 
@@ -150,8 +158,8 @@ class Crowd:
         self._guests: dict[Guest, str | None] = {}
         """Where each is from, empty if that does not count; None: there was no room for it."""
         self._let_in = 0
-        self._accounts: Counter[str] = Counter()
-        self._addresses: Counter[str] = Counter()
+        self._accounts: dict[str, int] = {}
+        self._addresses: dict[str, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._empty.set()
@@ -167,14 +175,15 @@ class Crowd:
             address: its IP address; empty for one whose number is not limited. Loopback addresses are not either.
         """
         limits, origin = self.limits, _origin(address)
-        crowded = bool(origin) and 0 < limits.each_address <= self._addresses[origin]
+        neighbours = self._addresses.get(origin, 0) if origin else 0
+        crowded = 0 < limits.each_address <= neighbours
         room = not (crowded or 0 < limits.total <= self._let_in or self.leaving)
         # Who is sent away takes nobody's place: else knocking alone would fill the house.
         self._guests[guest] = origin if room else None
         if room:
             self._let_in += 1
             if origin:
-                self._addresses[origin] += 1
+                self._addresses[origin] = neighbours + 1
         if self._timer is None:
             self._empty.clear()
             self._timer = asyncio.get_running_loop().call_later(self._tick, self._look)
@@ -186,9 +195,7 @@ class Crowd:
         if origin is not None:
             self._let_in -= 1
             if origin:
-                self._addresses[origin] -= 1
-                if not self._addresses[origin]:
-                    del self._addresses[origin]
+                _one_less(self._addresses, origin)
         if not self._guests:
             self._empty.set()
 
@@ -199,16 +206,15 @@ class Crowd:
 
     def enter_account(self, account: str) -> bool:
         """Count a session of this account; False: there are too many, and it was not counted."""
-        if 0 < self.limits.each_account <= self._accounts[account]:
+        siblings = self._accounts.get(account, 0)
+        if 0 < self.limits.each_account <= siblings:
             return False
-        self._accounts[account] += 1
+        self._accounts[account] = siblings + 1
         return True
 
     def leave_account(self, account: str) -> None:
         """A session of this account is over."""
-        self._accounts[account] -= 1
-        if self._accounts[account] <= 0:
-            del self._accounts[account]
+        _one_less(self._accounts, account)
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()

@@ -161,6 +161,7 @@ class Submitting:
         self.offer = replace(offer, bare_newline="refuse" if refuse else "normalize")
         self.offer_trusted = replace(self.offer, require_tls=False, require_auth=False)
         self._limits: dict[tuple[str, str], tuple[int, float]] = {}
+        """Octets a message of this account may have, and until when that is not looked up again."""
         self._callers: dict[str, Caller | None] = {}
 
     def door(self, tls: ssl.SSLContext | None) -> Door:
@@ -203,12 +204,12 @@ class Submitting:
             tx, self.runtime.vault, username, password, settings.regions, sigv2=settings.sigv2
         )
 
-    def known_limit(self, account: str, region: str, now: float) -> int | None:
+    def known_limit(self, account: str, region: str) -> int | None:
         """Octets a message of this account may have, if it was looked up lately."""
         limit, until = self._limits.get((account, region), (0, 0.0))
-        return limit if now < until else None
+        return limit if self.runtime.clock.monotonic() < until else None
 
-    async def find_limit(self, account: str, region: str, now: float) -> int:
+    async def find_limit(self, account: str, region: str) -> int:
         """The account's own limit of message size, else the door's.
 
         Raises:
@@ -218,7 +219,7 @@ class Submitting:
         limit = (row.message_bytes if row else None) or self.settings.max_message
         if len(self._limits) > 10_000:
             self._limits.clear()
-        self._limits[account, region] = (limit, now + LIMIT_KNOWN)
+        self._limits[account, region] = (limit, self.runtime.clock.monotonic() + LIMIT_KNOWN)
         return limit
 
 
@@ -351,15 +352,14 @@ class SubmissionVisit:
             return _words.auth_first
         if not self._counted and not self._count(caller.account):  # a trusted client: its account shows only now
             return _words.too_many_connections
-        limit = self._door.known_limit(caller.account, caller.region, asyncio.get_running_loop().time())
+        limit = self._door.known_limit(caller.account, caller.region)
         if limit is None:
             return self._mail_with_limit(event, caller)
         return self._mail_within(event, limit)
 
     async def _mail_with_limit(self, event: Mail, caller: Caller) -> Reply:
         try:
-            now = asyncio.get_running_loop().time()
-            limit = await self._door.find_limit(caller.account, caller.region, now)
+            limit = await self._door.find_limit(caller.account, caller.region)
         except Unreachable:
             limit = self._door.settings.max_message  # what is wrong shows behind the dot, with SES's reply
         return self._mail_within(event, limit)

@@ -493,7 +493,7 @@ class ServerEngine:
         # What is on the wire may be longer than the content (stuffed dots) or shorter (bare newlines).
         self._data = DataReader(self.offer.max_message + self.offer.max_message // 2 + 1024)
         self._read = ServerEngine._read_content
-        self._say(self._words.start_data)
+        self._out.append(self._words.start_data.to_bytes())
 
     def _end_of_data(self, data: DataReader) -> None:
         self._data = _NO_DATA
