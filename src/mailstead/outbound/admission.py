@@ -5,7 +5,7 @@ All of it reads committed state; the day's quota is counted later, inside the tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mailstead.base.errors import Closed, Denied, Invalid, NotFound, Paused, Rejected
@@ -57,8 +57,10 @@ class Grant:
     """``d=`` of the identity's signature; empty: an address alone is verified, the mail is not DMARC-aligned."""
     configuration_set: ConfigurationSet | None = None
     """The options it is sent with."""
+    reasons: tuple[str, ...] = ()
+    """Those of the suppression list that count (ses/suppression.py)."""
     suppressed: Mapping[str, str] = field(default_factory=dict)
-    """Recipients that are not to be mailed, bare, with the reason (ses/suppression.py)."""
+    """Recipients that are not to be mailed, bare, with the reason."""
 
 
 async def admit(tx: Transaction, caller: Caller, draft: Draft, *, action: str = "SendRawEmail") -> Grant:
@@ -73,15 +75,16 @@ async def admit(tx: Transaction, caller: Caller, draft: Draft, *, action: str = 
     identity = await _verified(tx, caller, draft, sandbox=not standing.region.production_access)
     chosen = await _configuration_set(tx, caller, draft.options.configuration_set or identity.configuration_set)
     signing = await identities.signing_domain(tx, caller.account, caller.region, draft.from_domain)
-    reasons = chosen.options.suppression.reasons if chosen is not None else None
-    suppressed = await suppression.among(
-        tx,
-        caller.account,
-        caller.region,
-        [suppression.normalise(recipient.address) for recipient in draft.recipients],
-        reasons=standing.suppressed_reasons if reasons is None else reasons,
-    )
-    return Grant(standing.region, identity.name, signing, chosen, suppressed)
+    own = chosen.options.suppression.reasons if chosen is not None else None
+    reasons = standing.suppressed_reasons if own is None else own
+    kept_back = await suppressed(tx, caller, draft, reasons)
+    return Grant(standing.region, identity.name, signing, chosen, reasons, kept_back)
+
+
+async def suppressed(tx: Transaction, caller: Caller, draft: Draft, reasons: Collection[str]) -> dict[str, str]:
+    """Recipients that are not to be mailed, bare, with the reason, of which ``reasons`` count."""
+    recipients = [suppression.normalise(recipient.address) for recipient in draft.recipients]
+    return await suppression.among(tx, caller.account, caller.region, recipients, reasons=reasons)
 
 
 async def _open_account(tx: Transaction, caller: Caller) -> Standing:

@@ -17,9 +17,10 @@ import msgspec
 from mailstead.base.clock import SECOND
 from mailstead.base.errors import NotFound, Throttled, Unreachable
 from mailstead.base.ids import message_id as new_id
-from mailstead.outbound import admission, composition, notices, suppressing
+from mailstead.outbound import composition, notices, suppressing
 from mailstead.outbound.admission import Grant
 from mailstead.outbound.composition import Draft, Options, Simple, Templated
+from mailstead.outbound.grants import Grants
 from mailstead.outbound.notices import Notice, Office
 from mailstead.outbound.simulator import is_simulator
 from mailstead.proto import event_headers, verp
@@ -168,6 +169,7 @@ class Submissions:
         self._lanes = lanes
         self._terms = terms
         self._limiter = limiter
+        self._grants = Grants(runtime.db, runtime.clock)
         # Nobody else was asked: the provider itself says so (SES: events §2).
         self._office = Office(terms.provider, terms.provider, terms.retry_for)
         self._fault = fault
@@ -216,14 +218,14 @@ class Submissions:
         caller = submission.caller
         action = "SendRawEmail" if submission.operation == "SMTP" else submission.operation
         try:
-            return await self._runtime.db.read(lambda tx: admission.admit(tx, caller, draft, action=action))
+            return await self._grants.admit(caller, draft, action=action)
         except NotFound as error:
             if error.kind != "account":
                 raise
         # The account's first use of this region, or there is none.
         new = self._terms.new_account
         await self._runtime.db.run(lambda tx: accounts.ensure_region(tx, caller.account, caller.region, new))
-        return await self._runtime.db.read(lambda tx: admission.admit(tx, caller, draft, action=action))
+        return await self._grants.admit(caller, draft, action=action)
 
     def _take_rate(self, caller: Caller, draft: Draft, grant: Grant) -> None:
         count, rate, now = len(draft.recipients), grant.region.max_rate, self._runtime.clock.now()

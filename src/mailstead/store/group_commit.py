@@ -63,6 +63,8 @@ class Driver(Protocol):
     """A connection that drives bodies (``sqlite.py``)."""
 
     connection: apsw.Connection
+    news: bool
+    """Was more than mail written since this was last set?"""
 
     def drive(self, body: Body) -> Any:
         """Run a body to its end, which it must reach without waiting."""
@@ -85,6 +87,8 @@ class GroupCommit:
     def __init__(self, writer: Driver, clock: Clock) -> None:
         self.commits = 0
         """How many commits there were: fewer than transactions, when many came at once."""
+        self.edition = 0
+        """See ``Database.edition``."""
         self._writer = writer
         self._clock = clock
         self._jobs: deque[_Job] = deque()
@@ -213,6 +217,9 @@ class GroupCommit:
 
     def _committed(self, jobs: list[_Job], undone: Unreachable | None, loop: asyncio.AbstractEventLoop) -> None:
         self._busy = False
+        if self._writer.news:
+            self._writer.news = False
+            self.edition += 1
         for job in jobs:
             _tell(job, undone)
         self._go_on(loop)

@@ -57,6 +57,11 @@ class Database(Protocol):
 
     kind: str
 
+    @property
+    def edition(self) -> int:
+        """Another number after each transaction of this process that wrote more than mail (``store/editions.py``)."""
+        ...
+
     async def run(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run ``body`` in a transaction of its own; when this returns, what it wrote is on stable storage.
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import lru_cache
 from importlib import import_module
 from random import random
 from typing import Any, NoReturn, TypeVar
 
 from mailstead.base.clock import Clock, SystemClock
 from mailstead.base.errors import Invalid, Unreachable
+from mailstead.store import editions
 from mailstead.store.port import Duplicate, Row, Transaction
 
 T = TypeVar("T")
@@ -40,27 +42,34 @@ class _Again(Unreachable):
     """Nothing of the transaction happened and it may be tried again at once."""
 
 
+_makes_new = lru_cache(maxsize=2000)(editions.makes_new)
+
+
 class _Transaction:
     """A connection as a body sees it."""
 
-    __slots__ = ("_connection", "_db")
+    __slots__ = ("_connection", "_db", "news")
 
     kind = "postgres"
 
     def __init__(self, db: PostgresDatabase, connection: Any) -> None:
         self._db = db
         self._connection = connection
+        self.news = False
+        """Was more than mail written?"""
 
     def now(self) -> int:
         return self._db.now()
 
     async def rows(self, sql: str, *args: Any) -> list[Row]:
+        self._note(sql)
         try:
             return [tuple(record) for record in await self._connection.fetch(sql, *args)]
         except Exception as error:
             self._db.fail(error)
 
     async def row(self, sql: str, *args: Any) -> Row | None:
+        self._note(sql)
         try:
             record = await self._connection.fetchrow(sql, *args)
         except Exception as error:
@@ -68,12 +77,14 @@ class _Transaction:
         return None if record is None else tuple(record)
 
     async def value(self, sql: str, *args: Any) -> Any:
+        self._note(sql)
         try:
             return await self._connection.fetchval(sql, *args)
         except Exception as error:
             self._db.fail(error)
 
     async def run(self, sql: str, *args: Any) -> int:
+        self._note(sql)
         try:
             status: str = await self._connection.execute(sql, *args)
         except Exception as error:
@@ -82,10 +93,15 @@ class _Transaction:
         return int(count) if count.isdecimal() else 0
 
     async def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        self._note(sql)
         try:
             await self._connection.executemany(sql, rows)
         except Exception as error:
             self._db.fail(error)
+
+    def _note(self, sql: str) -> None:
+        if not self.news:
+            self.news = _makes_new(sql)
 
 
 class PostgresDatabase:
@@ -99,6 +115,8 @@ class PostgresDatabase:
         self._clock = clock
         self._most = connections
         self._prepared = prepared
+        self.edition = 0
+        """See ``Database.edition``."""
         self._failing = 0
         self._skew = 0
         self._measured: float | None = None
@@ -251,12 +269,16 @@ class PostgresDatabase:
             await connection.execute("BEGIN")
         except Exception as error:
             self.fail(error)
+        transaction = _Transaction(self, connection)
         try:
-            value = await body(_Transaction(self, connection))
+            value = await body(transaction)
         except Exception:
             await self._roll_back(connection)
             raise
-        await self._commit(connection)
+        try:
+            await self._commit(connection)
+        finally:  # an error may leave open whether it happened
+            self.edition += transaction.news
         return value
 
     async def _commit(self, connection: Any) -> None:

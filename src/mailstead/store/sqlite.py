@@ -21,6 +21,7 @@ import apsw
 
 from mailstead.base.clock import Clock
 from mailstead.base.errors import Unreachable
+from mailstead.store import editions
 from mailstead.store.group_commit import AWAY, BUSY_MS, GroupCommit, away
 from mailstead.store.port import Duplicate, Row, Transaction
 
@@ -43,28 +44,30 @@ PRAGMA temp_store = MEMORY;
 _TAKEN = frozenset((apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY, apsw.SQLITE_CONSTRAINT_ROWID))
 
 
-class _Texts(dict[str, str]):
-    """Statements as SQLite wants them: ``?1`` for ``$1`` (its own ``$1`` counts by first appearance)."""
+class _Texts(dict[str, tuple[str, bool]]):
+    """Statements as SQLite wants them, ``?1`` for ``$1`` (its own ``$1`` counts by first appearance); is it news?"""
 
     _parameter = re.compile(r"\$(\d+)")
 
-    def __missing__(self, sql: str) -> str:
+    def __missing__(self, sql: str) -> tuple[str, bool]:
         if len(self) >= 4 * _STATEMENTS:
             self.clear()
-        text = self[sql] = self._parameter.sub(r"?\1", sql)
-        return text
+        found = self[sql] = (self._parameter.sub(r"?\1", sql), editions.makes_new(sql))
+        return found
 
 
 class _Transaction:
     """A connection as a body sees it; used by one body at a time."""
 
-    __slots__ = ("_changes", "_clock", "_cursor", "_execute", "_texts", "_writes", "connection", "failed")
+    __slots__ = ("_changes", "_clock", "_cursor", "_execute", "_texts", "_writes", "connection", "failed", "news")
 
     kind = "sqlite"
 
     def __init__(self, connection: apsw.Connection, clock: Clock, *, writes: bool) -> None:
         self.connection = connection
         self.failed = False
+        self.news = False
+        """Was more than mail written since this was last set?"""
         self._cursor = connection.cursor()
         self._execute = self._cursor.execute
         self._changes = connection.changes
@@ -75,37 +78,35 @@ class _Transaction:
     def now(self) -> int:
         return self._clock.now()
 
-    # fetchall, always: a statement left half read would keep its snapshot open.
     async def rows(self, sql: str, *args: Any) -> list[Row]:
-        try:
-            return self._execute(self._texts[sql], args).fetchall()
-        except apsw.Error as error:
-            self._fail(error)
+        return self._do(sql, args)
 
     async def row(self, sql: str, *args: Any) -> Row | None:
-        try:
-            rows = self._execute(self._texts[sql], args).fetchall()
-        except apsw.Error as error:
-            self._fail(error)
+        rows = self._do(sql, args)
         return rows[0] if rows else None
 
     async def value(self, sql: str, *args: Any) -> Any:
-        try:
-            rows = self._execute(self._texts[sql], args).fetchall()
-        except apsw.Error as error:
-            self._fail(error)
+        rows = self._do(sql, args)
         return rows[0][0] if rows else None
 
     async def run(self, sql: str, *args: Any) -> int:
-        try:
-            self._execute(self._texts[sql], args).fetchall()
-        except apsw.Error as error:
-            self._fail(error)
+        self._do(sql, args)
         return self._changes()
 
     async def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        text, news = self._texts[sql]
+        self.news |= news
         try:
-            self._cursor.executemany(self._texts[sql], rows).fetchall()
+            self._cursor.executemany(text, rows).fetchall()
+        except apsw.Error as error:
+            self._fail(error)
+
+    def _do(self, sql: str, args: Sequence[Any]) -> list[Row]:
+        text, news = self._texts[sql]
+        if news:
+            self.news = True
+        try:
+            return self._execute(text, args).fetchall()  # always: half read, a statement would keep its snapshot open
         except apsw.Error as error:
             self._fail(error)
 
@@ -195,6 +196,11 @@ class SqliteDatabase:
     def commits(self) -> int:
         """How many commits there were: fewer than transactions, when many came at once."""
         return self._writing.commits
+
+    @property
+    def edition(self) -> int:
+        """See ``Database.edition``."""
+        return self._writing.edition
 
     def fail_next(self, count: int) -> None:
         """Make the next ``count`` transactions raise Unreachable (``/_mailstead/fault``)."""
