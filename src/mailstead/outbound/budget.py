@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 
 class Budget:
@@ -16,25 +14,22 @@ class Budget:
         self._turn = asyncio.Lock()
         self._room = asyncio.Event()
 
+    def takes(self, size: int) -> bool:
+        """Take it if there is room and nobody waits for some."""
+        if self._turn.locked() or not self._fits(size):
+            return False
+        self._taken += size
+        return True
+
     async def take(self, size: int) -> None:
         """Wait for room."""
-        if not self._turn.locked() and self._fits(size):
-            self._taken += size
+        if self.takes(size):
             return
         async with self._turn:
             while not self._fits(size):
                 self._room.clear()
                 await self._room.wait()
             self._taken += size
-
-    @asynccontextmanager
-    async def room(self, size: int) -> AsyncIterator[None]:
-        """Take it and give it back."""
-        await self.take(size)
-        try:
-            yield
-        finally:
-            self.give(size)
 
     def _fits(self, size: int) -> bool:
         return self._taken == 0 or self._taken + size <= self._size

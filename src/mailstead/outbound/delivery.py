@@ -112,8 +112,15 @@ class Deliveries:
                 raise NotFound(f"message {group[0].message} has no row")
             known = lane.answered or lane.name in self.known
             everybodys = self._budget if known else self._probing
-            async with lane.budget.room(message.size), everybodys.room(message.size):
-                await self._attempt(lane, message, group)
+            await lane.budget.take(message.size)
+            try:
+                await everybodys.take(message.size)
+                try:
+                    await self._attempt(lane, message, group)
+                finally:
+                    everybodys.give(message.size)
+            finally:
+                lane.budget.give(message.size)
         except Unreachable as error:
             log.warning("%s lane=%s put off: %s", group[0].message, lane.name, error)
             await self._put_off(lane, group, Reply(451, error.message, "4.3.0"), wait=FAULT)

@@ -14,7 +14,7 @@ import logging
 import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from mailstead.proto.sasl import Credentials
 from mailstead.proto.smtp.command import Mail, Quit, Rcpt
@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
     # --- what the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self._transport = transport  # type: ignore[assignment]  # uvloop's is none by inheritance
         self._active = self._fruit = self._loop.time()
         peer = _peer(transport)
         self._visit = visit = self._door.visit(peer)

@@ -140,6 +140,9 @@ def parse(line: bytes) -> Command:
     Raises:
         CommandError: a known verb with a wrong argument, or bytes that are not UTF-8.
     """
+    ready = _READY.get(line)
+    if ready is not None:
+        return ready
     try:
         text = line.decode()
     except UnicodeDecodeError:
@@ -174,7 +177,7 @@ def _undecodable(line: bytes) -> Command:
 
 def _mail(rest: str) -> Command:
     match = _ORDINARY_FROM.fullmatch(rest)
-    if match and len(match[1]) <= MAX_PATH:
+    if match and len(rest) <= MAX_PATH:
         return Mail(match[1], {})
     address, more = _path("MAIL", rest, _FROM)
     if address and not is_mailbox(address):
@@ -184,7 +187,7 @@ def _mail(rest: str) -> Command:
 
 def _rcpt(rest: str) -> Command:
     match = _ORDINARY_TO.fullmatch(rest)
-    if match and len(match[1]) <= MAX_PATH:
+    if match and len(rest) <= MAX_PATH:
         return Rcpt(match[1], {})
     address, more = _path("RCPT", rest, _TO)
     if not is_mailbox(address) and address.lower() != "postmaster":  # RFC 5321 §4.5.1
@@ -259,6 +262,9 @@ def _alone(verb: str, command: Command) -> Callable[[str], Command]:
 
     return form
 
+
+# What nearly every client sends of the commands that stand alone.
+_READY: dict[bytes, Command] = {b"DATA": Data(), b"QUIT": Quit(), b"RSET": Rset(), b"STARTTLS": StartTls()}
 
 _FORMS: dict[str, Callable[[str], Command]] = {
     "MAIL": _mail,

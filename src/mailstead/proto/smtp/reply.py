@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mailstead.proto.errors import RemoteProtocolError
 
 MAX_LINE = 4096  # RFC 5321 §4.5.3.1.5 says 512; real servers write longer ones
 MAX_LINES = 100
+USUAL = 80  # octets of a line that is worth remembering
 MAX_TEXT = 8192  # characters of a reply that are kept: it is stored with each delivery and told in events
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -110,34 +112,47 @@ class ReplyParser:
                 return None
             line = self._buffer[self._start : end].removesuffix(b"\r")
             self._start = end + 1
+            if line[3:4] == b" " and len(line) <= USUAL and not self._lines:
+                return _of_one_line(line)
             if self._is_last(line):
-                return self._whole()
+                lines, self._lines, self._room = self._lines, [], MAX_TEXT
+                return _whole(self._code, lines)
 
     def _is_last(self, line: bytes) -> bool:
-        match = _LINE.fullmatch(line)
-        if match is None:
-            raise RemoteProtocolError(f"not an SMTP reply: {harmless(line[:80].decode('utf-8', 'replace'))!r}")
-        code, more, text = match.groups()
-        if self._lines and int(code) != self._code:
+        code, text = _read(line)
+        if self._lines and code != self._code:
             raise RemoteProtocolError("reply lines with different codes")
         if len(self._lines) >= MAX_LINES:
             raise RemoteProtocolError("reply of too many lines")
-        self._code = int(code)
-        shown = harmless((text or b"").decode("utf-8", "replace"))[: self._room]
+        self._code = code
+        shown = text[: self._room]
         self._room -= len(shown)
         self._lines.append(shown)
-        return bool(more != b"-")
+        return line[3:4] != b"-"
 
-    def _whole(self) -> Reply:
-        lines, self._lines, self._room = self._lines, [], MAX_TEXT
-        enhanced = ""
-        match = _ENHANCED.match(lines[0])
-        if match and int(match[1][0]) * 100 <= self._code < int(match[1][0]) * 100 + 100:
-            enhanced = match[1]
-            lines = [_without(enhanced, line) for line in lines]
-        if len(lines) == 1:
-            return Reply(self._code, lines[0], enhanced)
-        return Reply.of_lines(self._code, tuple(lines), enhanced)
+
+def _read(line: bytes) -> tuple[int, str]:
+    """Code and text of a line."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise RemoteProtocolError(f"not an SMTP reply: {harmless(line[:80].decode('utf-8', 'replace'))!r}")
+    return int(match[1]), harmless((match[3] or b"").decode("utf-8", "replace"))
+
+
+@lru_cache(maxsize=256)
+def _of_one_line(line: bytes) -> Reply:
+    """A reply of one line: servers say the same ones again and again."""
+    code, text = _read(line)
+    return _whole(code, [text])
+
+
+def _whole(code: int, lines: list[str]) -> Reply:
+    enhanced = ""
+    match = _ENHANCED.match(lines[0])
+    if match and int(match[1][0]) * 100 <= code < int(match[1][0]) * 100 + 100:
+        enhanced = match[1]
+        lines = [_without(enhanced, line) for line in lines]
+    return Reply.of_lines(code, tuple(lines), enhanced)
 
 
 def _without(enhanced: str, line: str) -> str:

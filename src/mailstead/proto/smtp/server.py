@@ -20,7 +20,7 @@ from mailstead.proto.smtp import command as cmd
 from mailstead.proto.smtp.command import Bdat, Mail, Quit, Rcpt
 from mailstead.proto.smtp.content import ChunkReader, DataReader, has_bare_newline, has_long_line, normalize, unstuff
 from mailstead.proto.smtp.dialogue import Offer, about
-from mailstead.proto.smtp.reply import Reply
+from mailstead.proto.smtp.reply import Reply, harmless
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class ServerEngine:
 
     def greet(self, greeting: str = "") -> None:
         """Say the greeting, the offer's or this session's own; commands are read from now on."""
-        self._say(Reply(220, greeting or self.offer.greeting))
+        self._out.append(f"220 {harmless(greeting or self.offer.greeting)}\r\n".encode())
         self._read = ServerEngine._read_line
 
     def refuse(self, reply: Reply) -> None:
