@@ -41,6 +41,7 @@ from mailstead.servers.submission import SubmissionSettings, Submitting, Trusted
 from mailstead.ses import credentials, quota
 from mailstead.ses.account import NewAccount
 from mailstead.upkeep import retention
+from mailstead.upkeep.verification import Ours, Verification
 from mailstead.worker import keep_alive
 
 CERTIFICATES = 60.0
@@ -91,6 +92,7 @@ async def start(house: House) -> None:
     submissions = _submissions(house, router, limiter, faults)
     house.run("certificates", retention.every(CERTIFICATES, "certificates", partial(_renew, pair)))
     house.run("heartbeat", keep_alive(runtime.db, runtime.worker, house.register))
+    _verification(house)
     await _submission(house, submissions, context, faults)
     await _mx(house, reception, places, context=context, faults=faults, own=own)
     await _api(house, submissions, context, _test_double(house, scheduler, limiter, faults))
@@ -162,6 +164,14 @@ async def _delivery(house: House, router: Router, local: LocalAgent) -> Schedule
 
     house.closing.append(close)
     return scheduler
+
+
+def _verification(house: House) -> None:
+    """The duty that looks at DNS for identities; where they verify by themselves there is nothing to look at."""
+    if house.plays("upkeep") and house.settings.verification == "dns":
+        duty = Verification(house.runtime, Ours(house.settings.provider.domain, house.hostname))
+        house.run("verification", duty.run())
+        house.closing.append(duty.stop)
 
 
 def _submissions(house: House, router: Router, limiter: quota.RateLimiter, faults: Faults) -> Submissions:

@@ -30,12 +30,6 @@ PLANNED: dict[str, tuple[str, ...]] = {
     "ses": (
         # Sending
         "SendBounce SendCustomVerificationEmail",
-        # Identities
-        "VerifyEmailAddress VerifyDomainDkim ListVerifiedEmailAddresses DeleteVerifiedEmailAddress",
-        "GetIdentityDkimAttributes SetIdentityDkimEnabled",
-        "GetIdentityMailFromDomainAttributes SetIdentityMailFromDomain",
-        "GetIdentityNotificationAttributes SetIdentityNotificationTopic SetIdentityFeedbackForwardingEnabled",
-        "SetIdentityHeadersInNotificationsEnabled",
         # Sending authorization
         "PutIdentityPolicy GetIdentityPolicies ListIdentityPolicies DeleteIdentityPolicy",
         # Templates
@@ -54,8 +48,6 @@ PLANNED: dict[str, tuple[str, ...]] = {
         # Account
         "PutAccountDedicatedIpWarmupAttributes PutAccountVdmAttributes PutAccountPricingAttributes",
         # Identities
-        "PutEmailIdentityDkimAttributes PutEmailIdentityDkimSigningAttributes PutEmailIdentityMailFromAttributes",
-        "PutEmailIdentityFeedbackAttributes",
         "CreateEmailIdentityPolicy UpdateEmailIdentityPolicy GetEmailIdentityPolicies DeleteEmailIdentityPolicy",
         "AssociateEmailIdentityCertificate DisassociateEmailIdentityCertificate ListEmailIdentityCertificates",
         # Templates

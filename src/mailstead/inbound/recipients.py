@@ -79,6 +79,17 @@ UNKNOWN = Unknown()
 ELSEWHERE = Elsewhere()
 
 
+async def _return_path(tx: Transaction, places: Places, address: str, domain: str) -> Meaning | None:
+    """A return path of a message of ours, at our domain or at a customer's MAIL FROM domain; None: no such form."""
+    message = verp.parse(address, places.return_hosts)
+    if message is None:
+        message = verp.named(address)
+        if message is None or not await arrivals.sent_as(tx, message, f"{message}@{domain}"):
+            return None
+    sender = await arrivals.sender_of(tx, message)
+    return ReturnPath(address, *sender, message) if sender else UNKNOWN
+
+
 async def resolve(tx: Transaction, places: Places, address: str) -> Meaning:
     """What the address is. ``postmaster`` without a domain is that of our own host (RFC 5321 §4.5.1)."""
     local, at, domain = address.rpartition("@")
@@ -88,10 +99,9 @@ async def resolve(tx: Transaction, places: Places, address: str) -> Meaning:
         domain = ascii_domain(domain)
     except Invalid:
         return ELSEWHERE
-    message = verp.parse(address, places.return_hosts)
-    if message is not None:
-        sender = await arrivals.sender_of(tx, message)
-        return ReturnPath(address, *sender, message) if sender else UNKNOWN
+    returned = await _return_path(tx, places, address, domain)
+    if returned is not None:
+        return returned
     account = places.hosted.get(domain)
     if account is None and domain and domain not in places.own and domain not in places.return_hosts:
         return ELSEWHERE

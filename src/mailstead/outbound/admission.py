@@ -13,7 +13,7 @@ from mailstead.outbound.composition import Draft, Options
 from mailstead.outbound.simulator import is_simulator
 from mailstead.proto.addresses import Mailbox
 from mailstead.ses import account as accounts
-from mailstead.ses import configuration_sets, identities, suppression
+from mailstead.ses import configuration_sets, identities, mail_from, suppression
 from mailstead.ses.account import AccountRegion, Standing
 from mailstead.ses.configuration_sets import ConfigurationSet
 from mailstead.ses.identities import Identity
@@ -61,13 +61,15 @@ class Grant:
     """Those of the suppression list that count (ses/suppression.py)."""
     suppressed: Mapping[str, str] = field(default_factory=dict)
     """Recipients that are not to be mailed, bare, with the reason."""
+    mail_from: str = ""
+    """The customer's own domain for the reverse-path; empty: ours (ses/mail_from.py)."""
 
 
 async def admit(tx: Transaction, caller: Caller, draft: Draft, *, action: str = "SendRawEmail") -> Grant:
     """Let this through, or raise why not.  ``action``: what IAM calls it (SES: wire §4).
 
     Raises:
-        Closed, Paused, Denied, Invalid, NotFound, NotVerified: with SES's texts.
+        Closed, Paused, Denied, Invalid, NotFound, NotVerified, MailFromNotVerified: with SES's texts.
     """
     standing = await _open_account(tx, caller)
     _may_act(caller, draft.options, action)
@@ -78,7 +80,8 @@ async def admit(tx: Transaction, caller: Caller, draft: Draft, *, action: str = 
     own = chosen.options.suppression.reasons if chosen is not None else None
     reasons = standing.suppressed_reasons if own is None else own
     kept_back = await suppressed(tx, caller, draft, reasons)
-    return Grant(standing.region, identity.name, signing, chosen, reasons, kept_back)
+    own_domain = mail_from.domain_of(identity)
+    return Grant(standing.region, identity.name, signing, chosen, reasons, kept_back, own_domain)
 
 
 async def suppressed(tx: Transaction, caller: Caller, draft: Draft, reasons: Collection[str]) -> dict[str, str]:

@@ -14,16 +14,10 @@ class Budget:
         self._turn = asyncio.Lock()
         self._room = asyncio.Event()
 
-    def takes(self, size: int) -> bool:
-        """Take it if there is room and nobody waits for some."""
-        if self._turn.locked() or not self._fits(size):
-            return False
-        self._taken += size
-        return True
-
     async def take(self, size: int) -> None:
-        """Wait for room."""
-        if self.takes(size):
+        """Wait for room; whoever takes gives back."""
+        if not self._turn.locked() and self._fits(size):
+            self._taken += size
             return
         async with self._turn:
             while not self._fits(size):

@@ -340,7 +340,9 @@ class Submissions:
             region=caller.region,
             origin="submission",
             sender=draft.sender,
-            return_path=verp.return_path(message_id, composition.provider_host(caller.region, self._terms.provider)),
+            return_path=verp.return_path(
+                message_id, grant.mail_from or composition.provider_host(caller.region, self._terms.provider)
+            ),
             identity=grant.identity,
             signing_domain=grant.signing_domain,
             eight_bit=int(not content.isascii()),

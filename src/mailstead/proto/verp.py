@@ -20,6 +20,12 @@ def return_path(message_id: str, domain: str) -> str:
     return f"{message_id}@{domain}"
 
 
+def named(address: str) -> str | None:
+    """The MessageId that the local part of an address has the form of, at whatever domain; else None."""
+    message_id = address.rpartition("@")[0].lower()
+    return message_id if _MESSAGE_ID.fullmatch(message_id) else None
+
+
 def parse(address: str, domains: Container[str]) -> str | None:
     """The MessageId that a return path of ours names, or None if it is no such address.
 
@@ -27,9 +33,9 @@ def parse(address: str, domains: Container[str]) -> str | None:
         address: a forward-path, without angle brackets; case does not matter: some senders change it.
         domains: our return-path domains in lower case and A-labels.
     """
-    local, _, domain = address.rpartition("@")
-    message_id = local.lower()
-    if not _MESSAGE_ID.fullmatch(message_id):
+    domain = address.rpartition("@")[2]
+    message_id = named(address)
+    if message_id is None:
         return None
     try:
         return message_id if ascii_domain(domain) in domains else None

@@ -77,13 +77,13 @@ def open_key(vault: Vault, key: SigningKey) -> dkim.DkimKey:
     return dkim.DkimKey(key.domain, key.selector, dkim_keys.load_key(plain.decode(), trusted=True))
 
 
-async def insert(tx: Transaction, account: str, region: str, domain: str, key: NewKey) -> None:
-    """Store a key, active; the same selector again replaces it."""
+async def insert(tx: Transaction, account: str, region: str, domain: str, key: NewKey, *, active: bool = True) -> None:
+    """Store a key, which signs from now on if it is active; the same selector again replaces it."""
     await tx.run(
-        "INSERT INTO dkim_keys (account, region, domain, selector, algorithm, private, public, created)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (account, region, domain, selector) DO UPDATE SET"
-        " algorithm = excluded.algorithm, private = excluded.private, public = excluded.public, active = 1,"
-        " created = excluded.created",
+        "INSERT INTO dkim_keys (account, region, domain, selector, algorithm, private, public, created, active)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (account, region, domain, selector) DO UPDATE SET"
+        " algorithm = excluded.algorithm, private = excluded.private, public = excluded.public,"
+        " active = excluded.active, created = excluded.created",
         account,
         region,
         domain,
@@ -92,6 +92,7 @@ async def insert(tx: Transaction, account: str, region: str, domain: str, key: N
         key.sealed,
         key.public,
         tx.now(),
+        int(active),
     )
 
 
@@ -132,6 +133,24 @@ async def retire(tx: Transaction, account: str, region: str, domain: str, select
     """Sign no more with this key; it stays, to be published while mail is under way. Was there one?"""
     sql = "UPDATE dkim_keys SET active = 0 WHERE account = $1 AND region = $2 AND domain = $3 AND selector = $4"
     return bool(await tx.run(sql, account, region, domain, selector))
+
+
+async def promote(tx: Transaction, account: str, region: str, domain: str, selector: str) -> None:
+    """Sign with this key and with none of the others of its sort; those stay, see ``retire``."""
+    await tx.run(
+        "UPDATE dkim_keys SET active = CASE WHEN selector = $4 THEN 1 ELSE 0 END"
+        " WHERE account = $1 AND region = $2 AND domain = $3 AND algorithm = 'rsa-sha256'",
+        account,
+        region,
+        domain,
+        selector,
+    )
+
+
+async def forget_retired(tx: Transaction, account: str, region: str, domain: str) -> None:
+    """Forget the keys that do not sign."""
+    sql = "DELETE FROM dkim_keys WHERE account = $1 AND region = $2 AND domain = $3 AND active = 0"
+    await tx.run(sql, account, region, domain)
 
 
 async def delete_all(tx: Transaction, account: str, region: str, domain: str) -> int:

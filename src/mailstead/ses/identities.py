@@ -23,7 +23,7 @@ from mailstead.base.address import ascii_domain, bare, check_address, is_domain
 from mailstead.base.errors import AlreadyExists, Invalid, LimitExceeded, NotFound
 from mailstead.base.ids import token32
 from mailstead.proto.dkim_keys import load_key
-from mailstead.ses import dkim_keys, tags
+from mailstead.ses import dkim_keys, notifications, tags
 from mailstead.ses.dkim_keys import NewKey, SigningKey
 from mailstead.store.port import Row, Transaction
 from mailstead.store.vault import Vault
@@ -36,6 +36,9 @@ PENDING = "PENDING"
 SUCCESS = "SUCCESS"
 FAILED = "FAILED"
 TEMPORARY_FAILURE = "TEMPORARY_FAILURE"
+
+USABLE = (SUCCESS, TEMPORARY_FAILURE)
+"""What is verified may be used; so may, for three days, what was and has lost its records (SES: sending §1)."""
 
 MAX_IDENTITIES = 10_000  # SES: sending §1
 MAX_LABELS = 20
@@ -76,11 +79,13 @@ class Identity:
     last_success: int | None
     check_error: str
     created: int
+    dkim_off: bool
+    """Of an address: it wants no signature, although its domain has one."""
 
     @property
     def verified(self) -> bool:
         """May the account send as this?"""
-        return self.status == SUCCESS
+        return self.status in USABLE
 
     @property
     def arn(self) -> str:
@@ -104,6 +109,11 @@ class DkimSetup:
     key: NewKey
     origin: str
     key_length: str
+
+
+def timer_of(account: str, region: str, name: str) -> str:
+    """The timer of its checks (ses/verification.py)."""
+    return f"identity/{account}/{region}/{name}"
 
 
 def arn_of(region: str, account: str, name: str) -> str:
@@ -164,7 +174,7 @@ def own_key(vault: Vault, account: str, region: str, domain: str, *, selector: s
 _COLUMNS = (
     "account, region, name, kind, status, token, dkim_enabled, dkim_status, dkim_origin, dkim_tokens_json,"
     " dkim_key_length, dkim_generated, feedback_forwarding, configuration_set, mail_from_domain, mail_from_status,"
-    " mail_from_on_failure, last_checked, last_success, check_error, created"
+    " mail_from_on_failure, last_checked, last_success, check_error, created, dkim_off"
 )
 _ALL = f"SELECT {_COLUMNS} FROM identities WHERE account = $1 AND region = $2"
 _ONE = _ALL + " AND name = $3"
@@ -176,7 +186,7 @@ _tokens = msgspec.json.Decoder(tuple[str, ...]).decode
 
 def _identity(row: Row) -> Identity:
     values = [*row]
-    values[6], values[9], values[12] = bool(row[6]), _tokens(row[9]), bool(row[12])
+    values[6], values[9], values[12], values[21] = bool(row[6]), _tokens(row[9]), bool(row[12]), bool(row[21])
     return Identity(*values)
 
 
@@ -249,8 +259,9 @@ async def create(
     status = SUCCESS if verified else PENDING
     made = await tx.run(
         "INSERT INTO identities (account, region, name, kind, status, token, dkim_enabled, dkim_status, dkim_origin,"
-        " dkim_tokens_json, dkim_key_length, dkim_generated, configuration_set, last_success, created)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING",
+        " dkim_tokens_json, dkim_key_length, dkim_generated, configuration_set, last_success, created, vouched,"
+        " dkim_vouched) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+        " ON CONFLICT DO NOTHING",
         account,
         region,
         name,
@@ -266,6 +277,8 @@ async def create(
         configuration_set,
         tx.now() if verified else None,
         tx.now(),
+        int(verified),
+        int(verified),
     )
     if not made:
         raise AlreadyExists(f"Email identity {name} already exist.", kind="identity")  # the missing s is SES's
@@ -283,24 +296,27 @@ async def _room(tx: Transaction, account: str, region: str) -> None:
 async def restart(tx: Transaction, account: str, region: str, name: str) -> None:
     """Ask for verification again: what failed or never began is pending, what is verified stays so."""
     await tx.run(
-        "UPDATE identities SET status = $4 WHERE account = $1 AND region = $2 AND name = $3 AND status IN ($5, $6)",
+        "UPDATE identities SET status = $4, status_since = $7"
+        " WHERE account = $1 AND region = $2 AND name = $3 AND status IN ($5, $6)",
         account,
         region,
         name,
         PENDING,
         FAILED,
         NOT_STARTED,
+        tx.now(),
     )
 
 
 async def vouch(tx: Transaction, account: str, region: str, name: str) -> Identity:
-    """The operator says it is theirs: verified, and signed where it has a key.
+    """The operator says it is theirs: verified, and signed where it has a key, whatever DNS shows now or later.
 
     Raises:
         NotFound: there is none.
     """
     await tx.run(
-        "UPDATE identities SET status = $4, last_success = $5, check_error = '',"
+        "UPDATE identities SET status = $4, status_since = $5, last_success = $5, check_error = '', vouched = 1,"
+        " dkim_vouched = dkim_enabled, dkim_since = $5,"
         " dkim_status = CASE WHEN dkim_enabled = 1 THEN $4 ELSE dkim_status END"
         " WHERE account = $1 AND region = $2 AND name = $3",
         account,
@@ -309,7 +325,34 @@ async def vouch(tx: Transaction, account: str, region: str, name: str) -> Identi
         SUCCESS,
         tx.now(),
     )
-    return await get(tx, account, region, name)
+    found = await get(tx, account, region, name)
+    coming = await tx.value(
+        "SELECT next_selector FROM identities WHERE account = $1 AND region = $2 AND name = $3", account, region, name
+    )
+    if coming:
+        await promote(tx, found, coming)
+    return found
+
+
+async def promote(tx: Transaction, identity: Identity, selector: str) -> None:
+    """The key that was to come (ses/dkim_changes.py) is there: it signs from now on, its predecessor no more."""
+    await dkim_keys.promote(tx, identity.account, identity.region, identity.name, selector)
+    await tx.run(
+        "UPDATE identities SET dkim_key_length = CASE WHEN next_key_length = '' THEN dkim_key_length"
+        " ELSE next_key_length END, next_selector = '', next_key_length = ''"
+        " WHERE account = $1 AND region = $2 AND name = $3 AND next_selector = $4",
+        identity.account,
+        identity.region,
+        identity.name,
+        selector,
+    )
+
+
+async def hold(tx: Transaction, account: str, region: str, name: str) -> Identity | None:
+    """The identity, which nobody else changes until the transaction ends."""
+    where = "WHERE account = $1 AND region = $2 AND name = $3"
+    row = await tx.row(f"UPDATE identities SET name = name {where} RETURNING {_COLUMNS}", account, region, name)
+    return _identity(row) if row else None
 
 
 async def mark(
@@ -318,19 +361,23 @@ async def mark(
     *,
     status: str | None = None,
     dkim_status: str | None = None,
+    mail_from_status: str | None = None,
     error: str = "",
 ) -> None:
     """Note what a check found (upkeep): the new states, or None for unchanged; ``error`` is SES's ErrorType."""
-    new, new_dkim = status or identity.status, dkim_status or identity.dkim_status
     good = SUCCESS in (status, dkim_status)
     await tx.run(
-        "UPDATE identities SET status = $4, dkim_status = $5, last_checked = $6, last_success = $7, check_error = $8"
-        " WHERE account = $1 AND region = $2 AND name = $3",
+        "UPDATE identities SET status = $4, dkim_status = $5, mail_from_status = $6, last_checked = $7,"
+        " status_since = CASE WHEN status = $4 THEN status_since ELSE $7 END,"
+        " dkim_since = CASE WHEN dkim_status = $5 THEN dkim_since ELSE $7 END,"
+        " mail_from_since = CASE WHEN mail_from_status = $6 THEN mail_from_since ELSE $7 END,"
+        " last_success = $8, check_error = $9 WHERE account = $1 AND region = $2 AND name = $3",
         identity.account,
         identity.region,
         identity.name,
-        new,
-        new_dkim,
+        status or identity.status,
+        dkim_status or identity.dkim_status,
+        mail_from_status or identity.mail_from_status,
         tx.now(),
         tx.now() if good else identity.last_success,
         error,
@@ -338,8 +385,10 @@ async def mark(
 
 
 async def delete(tx: Transaction, account: str, region: str, name: str) -> bool:
-    """Forget an identity, its keys and its tags. Was there one?"""
+    """Forget an identity and all that belongs to it. Was there one?"""
     await dkim_keys.delete_all(tx, account, region, name)
+    await notifications.forget(tx, account, region, name)
+    await tx.run("DELETE FROM timers WHERE id = $1", timer_of(account, region, name))
     await tags.forget(tx, account, region, tags.resource(tags.IDENTITY, name))
     return bool(
         await tx.run("DELETE FROM identities WHERE account = $1 AND region = $2 AND name = $3", account, region, name)
@@ -350,6 +399,12 @@ async def set_configuration_set(tx: Transaction, account: str, region: str, name
     """The configuration set of mail that names none; empty: none."""
     sql = "UPDATE identities SET configuration_set = $4 WHERE account = $1 AND region = $2 AND name = $3"
     await tx.run(sql, account, region, name, configuration_set)
+
+
+async def set_forwarding(tx: Transaction, account: str, region: str, name: str, *, enabled: bool) -> None:
+    """Tell bounces and complaints by mail, or not."""
+    sql = "UPDATE identities SET feedback_forwarding = $4 WHERE account = $1 AND region = $2 AND name = $3"
+    await tx.run(sql, account, region, name, int(enabled))
 
 
 def _domains(domain: str) -> list[str]:
@@ -374,7 +429,7 @@ def candidates(address: str) -> list[str]:
 @lru_cache(maxsize=64)
 def _among(count: int, select: str) -> str:
     places = ", ".join(f"${n}" for n in range(3, count + 3))
-    return f"{select} AND name IN ({places}) AND status = 'SUCCESS'"
+    return f"{select} AND name IN ({places}) AND status IN ('SUCCESS', 'TEMPORARY_FAILURE')"
 
 
 async def _found(tx: Transaction, account: str, region: str, names: Sequence[str], *, select: str) -> list[Row]:
@@ -412,7 +467,7 @@ async def signing_domain(tx: Transaction, account: str, region: str, from_domain
     for _, _, name, enabled, status, has_key in await _found(tx, account, region, names, select=_SIGNS):
         if not enabled:
             return ""
-        if status == SUCCESS:
+        if status in USABLE:
             return name if has_key else ""
     return ""
 

@@ -7,6 +7,7 @@ from mailstead.store.port import Transaction
 # Tables whose rows carry the account.
 OWNED = (
     "identities",
+    "identity_notifications",
     "dkim_keys",
     "quota_slices",
     "captures",

@@ -1,6 +1,6 @@
 """Identities: prove an address or a domain to be one's own; v1 and v2 side by side on one store.
 
-Not done yet: policies, custom MAIL FROM, Deterministic Easy DKIM.
+Not done yet: the verification mail to an address, policies, Deterministic Easy DKIM.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mailstead.aws import paging
 from mailstead.aws.operations.services import SES, SESV2, Handlers, Params, Request, Services
 from mailstead.aws.operations.tags import pairs_of, shown
 from mailstead.base.errors import AlreadyExists, Invalid, NotFound
-from mailstead.ses import configuration_sets, identities, tags
+from mailstead.ses import configuration_sets, dkim_changes, identities, tags, verification
 from mailstead.ses.identities import DOMAIN, EMAIL_ADDRESS, OWN_KEY, SUCCESS, DkimSetup, Identity
 from mailstead.ses.principals import Caller
 from mailstead.store.port import Transaction
@@ -22,6 +22,10 @@ from mailstead.store.port import Transaction
 HANDLED = frozenset(
     {
         (SES, "VerifyEmailIdentity"),
+        (SES, "VerifyEmailAddress"),
+        (SES, "VerifyDomainDkim"),
+        (SES, "ListVerifiedEmailAddresses"),
+        (SES, "DeleteVerifiedEmailAddress"),
         (SES, "VerifyDomainIdentity"),
         (SES, "ListIdentities"),
         (SES, "DeleteIdentity"),
@@ -36,6 +40,8 @@ HANDLED = frozenset(
 MAX_PAGE = 1000  # SES: operations, Pages
 MAX_ASKED = 100
 """Identities in one question (SES: operations)."""
+
+DETERMINISTIC = "Deterministic Easy DKIM is not offered yet."
 
 V1_STATUS = {
     "PENDING": "Pending",
@@ -53,6 +59,10 @@ def handlers(services: Services) -> Handlers:
     return {
         (SES, "VerifyEmailIdentity"): operations.verify_email_identity,
         (SES, "VerifyDomainIdentity"): operations.verify_domain_identity,
+        (SES, "VerifyEmailAddress"): operations.verify_email_address,
+        (SES, "VerifyDomainDkim"): operations.verify_domain_dkim,
+        (SES, "ListVerifiedEmailAddresses"): operations.list_verified_addresses,
+        (SES, "DeleteVerifiedEmailAddress"): operations.delete_verified_address,
         (SES, "ListIdentities"): operations.list_identities,
         (SES, "DeleteIdentity"): operations.delete_identity,
         (SES, "GetIdentityVerificationAttributes"): operations.verification_attributes,
@@ -92,9 +102,14 @@ class _Identities:
                 tx, account, region, name, verified=verified, dkim=dkim, configuration_set=default
             )
             await tags.put(tx, account, region, tags.resource(tags.IDENTITY, name), tagged or {})
+            await self._watch(tx, made)
             return made
 
         return await self._db.run(body)
+
+    async def _watch(self, tx: Transaction, found: Identity) -> None:
+        if found.kind == DOMAIN and not self._services.auto_verify:
+            await verification.watch(tx, found.account, found.region, found.name)
 
     async def _easy_dkim(self, caller: Caller, name: str, key_length: str = "RSA_2048_BIT") -> DkimSetup:
         # An RSA key takes tenths of a second: neither on the loop nor inside a transaction.
@@ -121,7 +136,9 @@ class _Identities:
     async def _again(self, tx: Transaction, caller: Caller, name: str) -> Identity:
         verb = identities.vouch if self._services.auto_verify else identities.restart
         await verb(tx, caller.account, caller.region, name)
-        return await identities.get(tx, caller.account, caller.region, name)
+        found = await identities.get(tx, caller.account, caller.region, name)
+        await self._watch(tx, found)
+        return found
 
     async def verify_email_identity(self, request: Request) -> dict[str, Any]:
         address = request.params["EmailAddress"]
@@ -137,6 +154,50 @@ class _Identities:
         found = await self._verify(request.caller, identities.normalise(domain))
         return {"VerificationToken": found.token}
 
+    async def verify_email_address(self, request: Request) -> None:
+        await self.verify_email_identity(request)
+
+    async def verify_domain_dkim(self, request: Request) -> dict[str, Any]:
+        """The tokens; the domain is added if it is not there, and looked at again if it was given up."""
+        domain, caller = request.params["Domain"], request.caller
+        if "@" in domain:
+            raise Invalid(f"Invalid domain name: {domain}", kind="identity")
+        found = await self._verify(caller, identities.normalise(domain))
+        setup = None if found.dkim_tokens else await self._easy_dkim(caller, found.name)
+
+        async def body(tx: Transaction) -> Identity:
+            held = await identities.hold(tx, caller.account, caller.region, found.name)
+            if held is None:
+                raise NotFound(f"Identity {domain} is not verified or does not exist.", kind="identity")
+            if setup is not None and not held.dkim_tokens:
+                await dkim_changes.switch(tx, held, setup, verified=self._services.auto_verify)
+            await dkim_changes.restart(tx, held)
+            return await identities.get(tx, caller.account, caller.region, found.name)
+
+        return {"DkimTokens": list((await self._db.run(body)).dkim_tokens)}
+
+    async def list_verified_addresses(self, request: Request) -> dict[str, Any]:
+        caller = request.caller
+
+        async def look(tx: Transaction) -> list[str]:
+            names: list[str] = []
+            while len(names) % MAX_PAGE == 0:
+                page = await identities.list_page(
+                    tx,
+                    caller.account,
+                    caller.region,
+                    after=names[-1] if names else "",
+                    limit=MAX_PAGE,
+                    kind=EMAIL_ADDRESS,
+                    status=SUCCESS,
+                )
+                if not page:
+                    break
+                names += [found.name for found in page]
+            return names
+
+        return {"VerifiedEmailAddresses": await self._db.scan(look)}
+
     async def list_identities(self, request: Request) -> dict[str, Any]:
         params, asked = request.params, request.params.get("IdentityType")
         query = Query(kind=V1_KIND[asked]) if asked else Query()
@@ -144,14 +205,14 @@ class _Identities:
         return _with_token({"Identities": [found.name for found in page.rows]}, page)
 
     async def delete_identity(self, request: Request) -> dict[str, Any]:
-        await self._delete(request.caller, _known_form(request.params["Identity"]))
+        await self._delete(request.caller, known_form(request.params["Identity"]))
         return {}
 
+    async def delete_verified_address(self, request: Request) -> None:
+        await self._delete(request.caller, known_form(request.params["EmailAddress"]))
+
     async def verification_attributes(self, request: Request) -> dict[str, Any]:
-        asked, caller = request.params["Identities"], request.caller
-        if len(asked) > MAX_ASKED:
-            raise Invalid(f"The number of identities cannot exceed {MAX_ASKED}.", kind="identity")
-        names = {given: name for given in asked if (name := _name_or_none(given))}
+        names, caller = asked_for(request), request.caller
 
         async def look(tx: Transaction) -> dict[str, Identity | None]:
             return {g: await identities.find(tx, caller.account, caller.region, n) for g, n in names.items()}
@@ -172,7 +233,7 @@ class _Identities:
         return {
             "IdentityType": made.kind,
             "VerifiedForSendingStatus": made.verified,
-            "DkimAttributes": self._dkim_attributes(made),
+            "DkimAttributes": await self._db.read(lambda tx: dkim_attributes(tx, made, self._services.zone)),
         }
 
     async def _dkim_of(self, caller: Caller, name: str, asked: Params) -> DkimSetup | None:
@@ -183,7 +244,7 @@ class _Identities:
                 raise Invalid("DKIM signing attributes can only be given for a domain.", kind="identity")
             return None
         if asked.get("DomainSigningAttributesOrigin", "AWS_SES") not in ("AWS_SES", OWN_KEY):
-            raise Invalid("Deterministic Easy DKIM is not offered yet.", kind="not-offered")
+            raise Invalid(DETERMINISTIC, kind="not-offered")
         if (selector is None) != (private is None):
             raise Invalid("DomainSigningSelector and DomainSigningPrivateKey must be given together.", kind="identity")
         if selector is None or private is None:
@@ -193,20 +254,20 @@ class _Identities:
         )
 
     async def get_email_identity(self, request: Request) -> dict[str, Any]:
-        caller, name = request.caller, _known_form(request.params["EmailIdentity"])
+        caller, name = request.caller, known_form(request.params["EmailIdentity"])
 
-        async def look(tx: Transaction) -> tuple[Identity, dict[str, str]]:
+        async def look(tx: Transaction) -> tuple[Identity, dict[str, Any], dict[str, str]]:
             found = await identities.get(tx, caller.account, caller.region, name)
-            resource = tags.resource(tags.IDENTITY, name)
-            return found, await tags.of(tx, caller.account, caller.region, resource)
+            tagged = await tags.of(tx, caller.account, caller.region, tags.resource(tags.IDENTITY, name))
+            return found, await dkim_attributes(tx, found, self._services.zone), tagged
 
-        found, tagged = await self._db.read(look)
+        found, dkim, tagged = await self._db.read(look)
         answer = {
             "IdentityType": found.kind,
             "FeedbackForwardingStatus": found.feedback_forwarding,
             "VerifiedForSendingStatus": found.verified,
-            "DkimAttributes": self._dkim_attributes(found),
-            "MailFromAttributes": {"BehaviorOnMxFailure": found.mail_from_on_failure},
+            "DkimAttributes": dkim,
+            "MailFromAttributes": _mail_from(found),
             "Policies": {},
             "Tags": shown(tagged),
             "VerificationStatus": found.status,
@@ -230,7 +291,7 @@ class _Identities:
         return _with_token({"EmailIdentities": rows}, page)
 
     async def delete_email_identity(self, request: Request) -> dict[str, Any]:
-        name = _known_form(request.params["EmailIdentity"])
+        name = known_form(request.params["EmailIdentity"])
         if not await self._delete(request.caller, name):
             raise NotFound(f"Email identity {name} does not exist.", kind="identity")
         return {}
@@ -257,25 +318,6 @@ class _Identities:
         more = len(rows) > size
         token = paging.token(belongs, [rows[size - 1].name]) if more else None
         return Page(rows[:size], token)
-
-    def _dkim_attributes(self, found: Identity) -> dict[str, Any]:
-        attributes: dict[str, Any] = {
-            "SigningEnabled": found.dkim_enabled,
-            "Status": found.dkim_status,
-            "SigningAttributesOrigin": found.dkim_origin,
-        }
-        if found.kind == EMAIL_ADDRESS:
-            return attributes
-        attributes |= {"Tokens": list(found.dkim_tokens)}
-        if found.dkim_origin != OWN_KEY:
-            attributes |= {
-                "SigningHostedZone": f"dkim.{self._services.provider}",
-                "NextSigningKeyLength": found.dkim_key_length,
-                "CurrentSigningKeyLength": found.dkim_key_length,
-            }
-        if found.dkim_generated is not None:
-            attributes["LastKeyGenerationTimestamp"] = found.dkim_generated
-        return attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,9 +358,21 @@ def _name_or_none(given: str) -> str | None:
         return None
 
 
-def _known_form(given: str) -> str:
+def known_form(given: str) -> str:
     """The stored form; what cannot be an identity keeps its form and will not be found."""
     return _name_or_none(given) or given
+
+
+def asked_for(request: Request) -> dict[str, str]:
+    """The identities a question is about: as given, and in their stored form; those that cannot be any left out.
+
+    Raises:
+        Invalid: more than 100.
+    """
+    asked = request.params["Identities"]
+    if len(asked) > MAX_ASKED:
+        raise Invalid(f"The number of identities cannot exceed {MAX_ASKED}.", kind="identity")
+    return {given: name for given in asked if (name := _name_or_none(given))}
 
 
 def _attributes(found: Identity) -> dict[str, Any]:
@@ -335,3 +389,39 @@ def _verification_info(found: Identity) -> dict[str, Any]:
     if found.check_error and found.status != SUCCESS:
         info["ErrorType"] = found.check_error
     return info
+
+
+def _mail_from(found: Identity) -> dict[str, str]:
+    answer = {"BehaviorOnMxFailure": found.mail_from_on_failure}
+    if not found.mail_from_domain:
+        return answer
+    return answer | {"MailFromDomain": found.mail_from_domain, "MailFromDomainStatus": found.mail_from_status}
+
+
+async def dkim_attributes(tx: Transaction, found: Identity, zone: str) -> dict[str, Any]:
+    """How an identity is signed; an address as its domain is, unless it wants no signature (SES: sending §1)."""
+    if found.kind == EMAIL_ADDRESS:
+        signer = await dkim_changes.parent(tx, found)
+        if signer is None:
+            signer = found
+        return {
+            "SigningEnabled": signer.dkim_enabled and not found.dkim_off,
+            "Status": signer.dkim_status,
+            "SigningAttributesOrigin": signer.dkim_origin,
+        }
+    attributes: dict[str, Any] = {
+        "SigningEnabled": found.dkim_enabled,
+        "Status": found.dkim_status,
+        "SigningAttributesOrigin": found.dkim_origin,
+        "Tokens": list(found.dkim_tokens),
+    }
+    if found.dkim_origin != OWN_KEY:
+        coming = await dkim_changes.coming(tx, found)
+        attributes |= {
+            "SigningHostedZone": zone,
+            "NextSigningKeyLength": coming.key_length or found.dkim_key_length,
+            "CurrentSigningKeyLength": found.dkim_key_length,
+        }
+    if found.dkim_generated is not None:
+        attributes["LastKeyGenerationTimestamp"] = found.dkim_generated
+    return attributes

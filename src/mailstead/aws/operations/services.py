@@ -68,6 +68,11 @@ class Services:
     v1_message_bytes: int = 10 << 20
     v2_message_bytes: int = 40 << 20
 
+    @property
+    def zone(self) -> str:
+        """Where the CNAMEs of Easy DKIM lead: ``SigningHostedZone``."""
+        return f"dkim.{self.provider}"
+
     async def region_of(self, caller: Caller) -> AccountRegion:
         """The caller's account in its region; a first use makes it.
 
