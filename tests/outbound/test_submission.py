@@ -181,9 +181,9 @@ def test_a_message_made_to_be_slow_is_read_beside_the_loop(yard: Yard, monkeypat
     readers: list[bool] = []
     read = composition.read
 
-    def watched(content: bytes, limit: int) -> Message:
+    def watched(content: bytes, limit: int, *, crlf: bool) -> Message:
         readers.append(threading.current_thread() is threading.main_thread())
-        return read(content, limit)
+        return read(content, limit, crlf=crlf)
 
     monkeypatch.setattr(composition, "read", watched)
     yard.submit("a@one.example", raw=RAW)

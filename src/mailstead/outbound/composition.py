@@ -203,8 +203,13 @@ def preview(templated: Templated, *, room: int, message_id: str, region: str, pr
     return Message.parse(content).edit(remove=("From",), prepend=ours.encode()).decode()
 
 
-def read(content: bytes, limit: int) -> Message:
+def read(content: bytes, limit: int, *, crlf: bool = False) -> Message:
     """A message as handed in, its rules checked (SES: smtp §7).
+
+    Args:
+        content: all of it.
+        limit: octets.
+        crlf: is it known that each of its lines ends in CRLF, and that no other CR or LF is in it?
 
     Raises:
         TooLarge: longer than ``limit`` bytes.
@@ -212,7 +217,7 @@ def read(content: bytes, limit: int) -> Message:
     """
     if len(content) > limit:
         raise TooLarge("Message is too long.")
-    message = Message.parse(normalize(content))
+    message = Message.parse(content if crlf else normalize(content))
     if has_long_line(message.content[: message.header_end], MAX_LINE):
         raise Invalid("Line too long")
     twice = mime.duplicate_header(message)
@@ -220,12 +225,17 @@ def read(content: bytes, limit: int) -> Message:
         raise Invalid(f"Duplicate header '{twice}'.")
     if not message.first("From"):
         raise Invalid("Missing required header 'From'.")
-    if sum(field.end - field.value for field in message.fields if field.lname in _ADDRESSED) > MAX_ADDRESSED:
+    if message.header_end > MAX_ADDRESSED and _addressed(message) > MAX_ADDRESSED:
         raise Invalid("The header of the message is too long")
     if len(message.all("Received")) >= MAX_HOPS:
         raise Invalid("Too many hops: the message is in a loop.")
     mime.check_attachments(message)
     return message
+
+
+def _addressed(message: Message) -> int:
+    """Octets of the fields that hold addresses."""
+    return sum(field.end - field.value for field in message.fields if field.lname in _ADDRESSED)
 
 
 def draft(

@@ -64,6 +64,8 @@ class Submission:
     """Recipients of the envelope as given; None: what the message's header says."""
     raw: bytes | None = field(default=None, repr=False)
     """A whole message, or…"""
+    crlf: bool = False
+    """Has the door seen to it that every newline of ``raw`` is CRLF?"""
     simple: Simple | None = field(default=None, repr=False)
     """…what to build one from, with the next three, or…"""
     templated: Templated | None = field(default=None, repr=False)
@@ -207,7 +209,7 @@ class Submissions:
             )
             destinations = (*submission.to, *submission.cc, *submission.bcc)
         return composition.draft(
-            composition.read(content or b"", submission.limit),
+            composition.read(content or b"", submission.limit, crlf=submission.crlf),
             source=submission.source,
             return_path=submission.return_path,
             destinations=destinations,

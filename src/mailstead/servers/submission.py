@@ -391,6 +391,7 @@ class SubmissionVisit:
             source=self._sender,
             destinations=tuple(self._recipients),
             raw=event.data,
+            crlf=True,
             received=self._received(),
         )
         try:
