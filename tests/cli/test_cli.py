@@ -18,7 +18,7 @@ GROUPS = {
     "account": ("create", "list", "show", "set", "review", "pause", "resume", "close", "reopen"),
     "key": ("create", "list", "delete"),
     "identity": ("list", "verify"),
-    "dns": ("records",),
+    "dns": ("check", "records"),
     "events": ("list",),
     "queue": ("list", "show", "retry", "hold", "release", "delete"),
 }

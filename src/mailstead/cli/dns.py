@@ -1,4 +1,4 @@
-"""``mailstead dns``: what to publish, as lines of a zone file."""
+"""``mailstead dns``: what to publish, as lines of a zone file; and whether it is published (cli/dns_check.py)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import click
 
 from mailstead.base.address import ascii_domain, is_domain
 from mailstead.base.errors import Invalid, NotFound
+from mailstead.cli.dns_check import check
 from mailstead.cli.frame import Frame, common, in_json, in_transaction
-from mailstead.config import Settings
+from mailstead.config import KEYS, Settings
 from mailstead.outbound.composition import provider_host
 from mailstead.ses import account as accounts
-from mailstead.ses import dkim_keys, identities
+from mailstead.ses import dkim_keys, identities, mail_from
 from mailstead.ses.dkim_keys import Record
+from mailstead.ses.identities import Identity
 from mailstead.store.port import Transaction
 
 TTL = 3600
@@ -22,7 +24,10 @@ PIECE = 255  # RFC 1035 §3.3
 
 @click.group("dns")
 def command() -> None:
-    """What to publish in DNS."""
+    """What to publish in DNS, and whether it is."""
+
+
+command.add_command(check)
 
 
 @command.command("records")
@@ -39,7 +44,11 @@ def records(frame: Frame, domain: str) -> None:
         raise Invalid(f"{domain} is not a domain")
 
     async def body(tx: Transaction) -> list[Record]:
-        return [*await _of_identity(tx, name), *await _of_provider(tx, settings, name), *_of_hosted(settings, name)]
+        return [
+            *await _of_identity(tx, settings, name),
+            *await _of_provider(tx, settings, name),
+            *_of_hosted(settings, name),
+        ]
 
     found = list(dict.fromkeys(in_transaction(settings, body, new=True)))
     if not found:
@@ -52,16 +61,36 @@ def records(frame: Frame, domain: str) -> None:
         print("\n".join(map(zone_line, found)))
 
 
-async def _of_identity(tx: Transaction, name: str) -> list[Record]:
-    """DKIM keys as TXT (it counts like the CNAME, which needs our own zone served), and the token that proves it."""
+def _served(settings: Settings) -> bool:
+    """Do we serve the provider's zone, where CNAMEs would lead?"""
+    return bool(settings.listen.dns) and not KEYS["listen.dns"].unused
+
+
+async def _of_identity(tx: Transaction, settings: Settings, name: str) -> list[Record]:
+    """DKIM (a TXT counts like the CNAME, which needs our own zone served), the token that proves it, MAIL FROM."""
+    served, provider = _served(settings), settings.provider.domain
     found: list[Record] = []
     for account in await accounts.list_all(tx):
         for place in await accounts.list_regions(tx, account.id):
             identity = await identities.find(tx, account.id, place.region, name)
             if identity is not None:
-                found += dkim_keys.key_records(await dkim_keys.list_keys(tx, account.id, place.region, name))
+                if served and identity.dkim_origin == identities.EASY_DKIM:
+                    found += dkim_keys.easy_dkim_records(name, identity.dkim_tokens, provider)
+                else:
+                    found += dkim_keys.key_records(await dkim_keys.list_keys(tx, account.id, place.region, name))
                 found.append(Record(f"_amazonses.{name}", "TXT", identity.token))
+                found += _mail_from(settings, identity, served=served)
     return found
+
+
+def _mail_from(settings: Settings, identity: Identity, *, served: bool) -> list[Record]:
+    """Exactly one MX and an SPF record (SES: sending §1.4); without a zone of ours they name our host."""
+    domain, provider, hostname = identity.mail_from_domain, settings.provider.domain, settings.server.hostname
+    if not domain:
+        return []
+    host = mail_from.feedback_host(identity.region, provider) if served else hostname
+    spf = f"include:{provider_host(identity.region, provider)}" if served else f"a:{hostname}"
+    return [Record(domain, "MX", f"10 {host}"), Record(domain, "TXT", f"v=spf1 {spf} ~all")]
 
 
 async def _of_provider(tx: Transaction, settings: Settings, name: str) -> list[Record]:

@@ -76,7 +76,9 @@ async def admit(tx: Transaction, caller: Caller, draft: Draft, *, action: str = 
     _offered(draft.options)
     identity = await _verified(tx, caller, draft, sandbox=not standing.region.production_access)
     chosen = await _configuration_set(tx, caller, draft.options.configuration_set or identity.configuration_set)
-    signing = await identities.signing_domain(tx, caller.account, caller.region, draft.from_domain)
+    signing = ""
+    if not identity.dkim_off:
+        signing = await identities.signing_domain(tx, caller.account, caller.region, draft.from_domain)
     own = chosen.options.suppression.reasons if chosen is not None else None
     reasons = standing.suppressed_reasons if own is None else own
     kept_back = await suppressed(tx, caller, draft, reasons)

@@ -10,6 +10,7 @@ from mailstead.outbound import composition, outcomes
 from mailstead.proto import dsn
 from mailstead.proto.message import Message
 from mailstead.proto.smtp.reply import Reply
+from mailstead.ses import notifications
 from mailstead.store import spool
 from mailstead.store.port import BlobStore, Transaction
 
@@ -45,6 +46,7 @@ class Notice:
     message: spool.Message
     to: str
     content: bytes
+    about: spool.Message
 
 
 def wants_bounce(message: spool.Message) -> bool:
@@ -95,11 +97,14 @@ def bounce(
         mail_json="{}",
         created=now,
     )
-    return Notice(stored, message.sender, content)
+    return Notice(stored, message.sender, content, message)
 
 
 async def post(tx: Transaction, blobs: BlobStore, office: Office, notice: Notice, lane: str) -> None:
-    """Put a notice into the spool like any mail, to wait in this lane."""
+    """Put a notice into the spool like any mail, to wait in this lane; unless the customer hears of it otherwise."""
+    about = notice.about
+    if not await notifications.by_mail(tx, about.account, about.region, about.identity, about.configuration_set):
+        return
     # A notice is cut to a size that always lives in the database: no file could be made safe inside a transaction.
     blob = f"db:{notice.message.id}"
     await blobs.put_in(tx, blob, notice.content)

@@ -88,6 +88,28 @@ async def _set(tx: Transaction, account: str, region: str, name: str, *, place: 
     )
 
 
+async def by_mail(tx: Transaction, account: str, region: str, name: str, configuration_set: str) -> bool:
+    """Are bounces of this identity's mail told by mail?
+
+    They are if forwarding is switched off, too, as long as nobody else is told of them: neither a topic nor an event
+    destination of the mail's configuration set (SES: PutEmailIdentityFeedbackAttributes).
+    """
+    place = (account, region, name)
+    sql = "SELECT feedback_forwarding FROM identities WHERE account = $1 AND region = $2 AND name = $3"
+    if await tx.value(sql, *place) != 0:  # an identity that is gone can have no other way either
+        return True
+    if (await of(tx, *place)).bounce_topic:
+        return False
+    rows = await tx.rows(
+        "SELECT types_json FROM event_destinations"
+        " WHERE account = $1 AND region = $2 AND configuration_set = $3 AND enabled = 1",
+        account,
+        region,
+        configuration_set,
+    )
+    return not any('"BOUNCE"' in str(types) for (types,) in rows)
+
+
 async def forget(tx: Transaction, account: str, region: str, name: str) -> None:
     """The identity goes."""
     sql = "DELETE FROM identity_notifications WHERE account = $1 AND region = $2 AND name = $3"
