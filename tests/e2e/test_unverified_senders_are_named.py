@@ -50,7 +50,9 @@ def test_exactly_the_failing_ones_in_order(town: Town, bad: tuple[str, ...]) -> 
 
 
 def test_all_verified_goes(town: Town) -> None:
-    town.arrived("ann@one.test", id_of(town.submit(message_with(GOOD))))
+    arrived = town.arrived("ann@one.test", id_of(town.submit(message_with(GOOD))))
+    assert arrived.parsed["From"] == GOOD["From"]
+    assert arrived.parsed["Sender"] == GOOD["Sender"]
 
 
 def test_the_formatted_call_names_source_and_return_path(town: Town) -> None:
