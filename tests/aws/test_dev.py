@@ -14,7 +14,8 @@ from mailstead.aws import dev
 from mailstead.aws.gateway import PlainRequest
 from mailstead.base.clock import SystemClock
 from mailstead.outbound.composition import Simple
-from mailstead.outbound.submission import Submissions, Terms
+from mailstead.outbound.handed_in import Terms
+from mailstead.outbound.submission import Submissions
 from mailstead.ses import account as accounts
 from mailstead.ses import identities
 from peers.database import Ground, ground

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from mailstead.base.clock import DAY, HOUR, SECOND
-from mailstead.base.errors import Closed, Denied, Invalid, MailsteadError, NotFound, Paused, Throttled
+from mailstead.base.errors import Closed, Denied, Invalid, MailsteadError, NotFound, Paused, Throttled, TooLarge
 from mailstead.outbound.admission import NotVerified
 from mailstead.outbound.composition import Options
 from mailstead.ses import account as accounts
 from mailstead.ses import configuration_sets, identities
 from peers.database import Ground
-from peers.yard import ACCOUNT, CALLER, REGION, Yard
+from peers.yard import ACCOUNT, CALLER, RAW, REGION, Yard
 
 INBOX = "For more information, please check the inbox of the email address associated with your AWS account."
 FAILED = "Email address is not verified. The following identities failed the check in region US-EAST-1: "
@@ -300,3 +300,14 @@ def test_a_refused_message_takes_nothing_from_the_rate(yard: Yard) -> None:
 
 def test_the_ground_is_what_it_says(ground: Ground) -> None:
     assert ground.db.kind in ("sqlite", "postgres")
+
+
+def test_an_accounts_own_size_limit_rules_either_way(yard: Yard) -> None:
+    raw = RAW + b"x" * 500
+    yard.run(lambda tx: accounts.set_message_bytes(tx, ACCOUNT, REGION, len(RAW) + 100))
+    assert str(refused(yard, TooLarge, raw=raw)) == "Message is too long."
+    yard.run(lambda tx: accounts.set_message_bytes(tx, ACCOUNT, REGION, len(raw)))
+    assert yard.submit("r@example.net", raw=raw, limit=len(RAW))
+    yard.run(lambda tx: accounts.set_message_bytes(tx, ACCOUNT, REGION, None))
+    with pytest.raises(TooLarge):
+        yard.submit("r@example.net", raw=raw, limit=len(RAW))

@@ -11,7 +11,7 @@ from mailstead.base.clock import HOUR
 from mailstead.base.errors import Invalid, TooLarge, Unreachable
 from mailstead.outbound import composition
 from mailstead.outbound.composition import Options, Simple
-from mailstead.outbound.submission import LANES
+from mailstead.outbound.handed_in import LANES
 from mailstead.proto.message import Message
 from mailstead.ses import events
 from mailstead.store import spool

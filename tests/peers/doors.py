@@ -19,7 +19,8 @@ from mailstead.inbound.reception import Reception
 from mailstead.inbound.recipients import Places
 from mailstead.net.dns import DnsResolver
 from mailstead.net.tls import make_self_signed, server_context
-from mailstead.outbound.submission import Submission, Submissions, Terms
+from mailstead.outbound.handed_in import Submission, Terms
+from mailstead.outbound.submission import Submissions
 from mailstead.proto.sigv4 import smtp_password
 from mailstead.runtime import Runtime
 from mailstead.servers.mx import MxSettings, Receiving

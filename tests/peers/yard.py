@@ -12,11 +12,12 @@ from mailstead.base.clock import HOUR
 from mailstead.base.ids import message_id
 from mailstead.outbound.agents import Attempt, Parcel, Route
 from mailstead.outbound.delivery import Deliveries
+from mailstead.outbound.handed_in import LANES, Submission, Terms
 from mailstead.outbound.notices import Office
 from mailstead.outbound.scheduler import Scheduler
 from mailstead.outbound.settlement import Settlement
 from mailstead.outbound.signing import Signing
-from mailstead.outbound.submission import LANES, Submission, Submissions, Terms
+from mailstead.outbound.submission import Submissions
 from mailstead.proto.dns import DnsError
 from mailstead.proto.smtp.reply import Reply
 from mailstead.runtime import Runtime

@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from mailstead.outbound.submission import Submission
+from mailstead.outbound.handed_in import Submission
 from mailstead.servers.smtp import Patience, Peer
 from peers.doors import ACCOUNT, HOST, KEY, Doors, Raw
 

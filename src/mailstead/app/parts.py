@@ -24,6 +24,7 @@ from mailstead.outbound.agents import Agent
 from mailstead.outbound.capture import CaptureAgent
 from mailstead.outbound.composition import provider_host
 from mailstead.outbound.delivery import Deliveries
+from mailstead.outbound.handed_in import Terms
 from mailstead.outbound.notices import Office
 from mailstead.outbound.pacing import PacingSettings
 from mailstead.outbound.routing import Router, RoutingSettings
@@ -32,7 +33,7 @@ from mailstead.outbound.settlement import Settlement
 from mailstead.outbound.signing import Signing
 from mailstead.outbound.simulator import SimulatorAgent
 from mailstead.outbound.smtp_agent import SmtpAgent, SmtpSettings
-from mailstead.outbound.submission import Submissions, Terms
+from mailstead.outbound.submission import Submissions
 from mailstead.runtime import Runtime
 from mailstead.servers.http import HttpServer, Place
 from mailstead.servers.mx import MxSettings, Receiving

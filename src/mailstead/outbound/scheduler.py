@@ -9,7 +9,7 @@ from mailstead.base.errors import Unreachable
 from mailstead.outbound import drain
 from mailstead.outbound.delivery import Deliveries, Held
 from mailstead.outbound.drain import Drain
-from mailstead.outbound.submission import LANES
+from mailstead.outbound.handed_in import LANES
 from mailstead.runtime import Runtime
 from mailstead.store import spool, work
 from mailstead.worker import Duty, Loop

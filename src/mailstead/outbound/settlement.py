@@ -11,11 +11,11 @@ from mailstead.base.errors import Unreachable
 from mailstead.base.ids import message_id as new_id
 from mailstead.outbound import notices, outcomes
 from mailstead.outbound.agents import Attempt
+from mailstead.outbound.handed_in import LANES, Lanes
 from mailstead.outbound.notices import Failure, Office
 from mailstead.outbound.outcomes import Outcome
 from mailstead.outbound.retry import next_due
 from mailstead.outbound.simulator import is_simulator
-from mailstead.outbound.submission import LANES, Lanes
 from mailstead.proto.message import Message
 from mailstead.proto.smtp.reply import Reply
 from mailstead.runtime import Runtime

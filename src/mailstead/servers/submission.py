@@ -29,7 +29,7 @@ from mailstead.base.errors import (
     Unreachable,
 )
 from mailstead.outbound.admission import NotVerified
-from mailstead.outbound.submission import Submission
+from mailstead.outbound.handed_in import Submission
 from mailstead.proto import received
 from mailstead.proto.received import Hop
 from mailstead.proto.sasl import Credentials

@@ -15,7 +15,7 @@ from botocore.config import Config
 
 from mailstead.aws.gateway import Gateway, Known
 from mailstead.aws.operations import Services, build
-from mailstead.outbound.submission import Submission
+from mailstead.outbound.handed_in import Submission
 from mailstead.proto.dns import Resolver
 from mailstead.runtime import Runtime
 from mailstead.ses import account, credentials

@@ -23,7 +23,7 @@ from mailstead.aws.operations.send_members import (
 from mailstead.aws.operations.services import SES, SESV2, Handlers, Params, Request, Services
 from mailstead.aws.operations.templated_sending import v2_templated
 from mailstead.base.errors import Invalid
-from mailstead.outbound.submission import Submission
+from mailstead.outbound.handed_in import Submission
 
 HANDLED = frozenset({(SES, "SendEmail"), (SES, "SendRawEmail"), (SESV2, "SendEmail")})
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mailstead.outbound.submission import Submission
+from mailstead.outbound.handed_in import Submission
 from mailstead.runtime import Runtime
 from mailstead.ses import account as accounts
 from mailstead.ses.account import AccountRegion, NewAccount

@@ -41,7 +41,7 @@ from mailstead.base.errors import (
     Unreachable,
 )
 from mailstead.outbound.composition import Templated
-from mailstead.outbound.submission import Submission
+from mailstead.outbound.handed_in import Submission
 from mailstead.ses import message_tags, templates
 from mailstead.ses.principals import Caller
 from mailstead.store.port import Database
