@@ -18,7 +18,7 @@ HEAD = """# Operations
 
 Written by `make docs` from the operation tables, the handlers and `src/mailstead/aws/not_offered.py`: do not edit.
 
-- **offered**: works.
+- **offered**: works; **in part**: what does not come of it yet.
 - **planned**: answers 400 `UnsupportedOperation`, which no SDK retries, until it is built.
 - **declined**: answers the same, with the reason given here.
 
@@ -28,9 +28,10 @@ TITLES = {"ses": "SES v1 (Query, `POST /`)", "sesv2": "SES v2 (REST-JSON)", "sts
 
 
 def state(service: str, operation: str) -> str:
-    """Offered, planned, or declined with its reason."""
+    """Offered, perhaps with less than its effect, planned, or declined with its reason."""
     if (service, operation) in HANDLED:
-        return "offered"
+        lack = not_offered.NOT_YET.get((service, operation))
+        return f"offered in part: {lack}" if lack else "offered"
     absence = not_offered.NOT_OFFERED[service, operation]
     return f"{absence.state.value}: {absence.reason}" if absence.reason else absence.state.value
 
@@ -39,7 +40,7 @@ def section(service: Service, key: str) -> list[str]:
     """The table of one service."""
     rest = service.protocol == "rest-json"
     states = {name: state(key, name) for name in service.operations}
-    offered = sum(text == "offered" for text in states.values())
+    offered = sum(text.startswith("offered") for text in states.values())
     lines = [f"## {TITLES[key]}", "", f"{offered} of {len(states)} offered.", ""]
     lines += (
         ["| Operation | Method and path | State |", "|---|---|---|"] if rest else ["| Operation | State |", "|---|---|"]

@@ -37,6 +37,11 @@ def test_what_is_declined_says_why() -> None:
     assert all(reason.endswith(".") for reason in not_offered.DECLINED.values())
 
 
+def test_what_an_operation_lacks_is_said_of_those_that_are_offered() -> None:
+    assert set(not_offered.NOT_YET) <= set(HANDLED)
+    assert all(lack.endswith(".") for lack in not_offered.NOT_YET.values())
+
+
 def test_the_page_of_operations_is_up_to_date() -> None:
     page = tool("make_operations_page")["page"]()
     assert (ROOT / "docs" / "operations.md").read_text("utf-8") == page, "run make docs"

@@ -1,7 +1,8 @@
 """Not offered: operations of Amazon's models that Mailstead has no handler for, each with its state and reason.
 
 Handlers and this table together are exactly the operations of the models: whoever adds a handler takes its name out.
-A call of one of these answers 400 ``UnsupportedOperation``, which no SDK retries.
+A call of one of these answers 400 ``UnsupportedOperation``, which no SDK retries.  ``NOT_YET`` is about those that do
+have a handler: what they keep, and nothing comes of it so far.
 """
 
 from __future__ import annotations
@@ -87,6 +88,36 @@ DECLINED: dict[tuple[str, str], str] = {
     ): "the archives of Amazon SES Mail Manager are a service of their own.",
 }
 """(service, operation): why it will not come."""
+
+_NO_MAIL = "an address gets no verification mail; the operator vouches for it (`mailstead identity verify`)."
+_ALONE = "Where it is for bounces and forwarding is off, `mailstead events list` alone tells of them."
+_NO_TOPIC = f"the topic is kept and told of nothing. {_ALONE}"
+_NOBODY_TOLD = f"the destination is kept and told of nothing. {_ALONE}"
+_NO_HEADERS = "the switch is kept; nothing is published that could hold them."
+_NO_LINKS = "the options are kept; links and opens are not tracked."
+_NO_METRICS = "the switch is kept; no metrics are written."
+_NO_INSIGHTS = "the options are kept; no insights are gathered."
+_NO_GROUPS = "its options of tracking, reputation and insights are kept and have no effect."
+
+NOT_YET: dict[tuple[str, str], str] = {
+    ("ses", "VerifyEmailIdentity"): _NO_MAIL,
+    ("ses", "VerifyEmailAddress"): _NO_MAIL,
+    ("ses", "SetIdentityNotificationTopic"): _NO_TOPIC,
+    ("ses", "SetIdentityHeadersInNotificationsEnabled"): _NO_HEADERS,
+    ("ses", "CreateConfigurationSetEventDestination"): _NOBODY_TOLD,
+    ("ses", "UpdateConfigurationSetEventDestination"): _NOBODY_TOLD,
+    ("ses", "CreateConfigurationSetTrackingOptions"): _NO_LINKS,
+    ("ses", "UpdateConfigurationSetTrackingOptions"): _NO_LINKS,
+    ("ses", "UpdateConfigurationSetReputationMetricsEnabled"): _NO_METRICS,
+    ("sesv2", "CreateEmailIdentity"): _NO_MAIL,
+    ("sesv2", "CreateConfigurationSet"): _NO_GROUPS,
+    ("sesv2", "CreateConfigurationSetEventDestination"): _NOBODY_TOLD,
+    ("sesv2", "UpdateConfigurationSetEventDestination"): _NOBODY_TOLD,
+    ("sesv2", "PutConfigurationSetReputationOptions"): _NO_METRICS,
+    ("sesv2", "PutConfigurationSetTrackingOptions"): _NO_LINKS,
+    ("sesv2", "PutConfigurationSetVdmOptions"): _NO_INSIGHTS,
+}
+"""(service, operation) that is offered: what does not come of its success yet, for the page of operations."""
 
 
 def _table() -> dict[tuple[str, str], Absence]:
