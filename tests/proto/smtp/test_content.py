@@ -71,3 +71,21 @@ def test_chunks_that_drip_in_by_few_octets_cost_little_more_than_themselves() ->
         tracemalloc.stop()
     assert reader.raw() == data
     assert held < 2 * len(data)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_what_was_dropped_takes_no_memory_however_much_of_it_still_comes(chunked: bool) -> None:
+    data, chunks = DataReader(10_000_000), ChunkReader(10_000_000)
+    chunks.begin(2_000_000, last=True, keep=True)
+    reader = chunks if chunked else data
+    reader.take(b"x" * 100_000)
+    reader.drop()
+    tracemalloc.start()
+    try:
+        for number in range(10):
+            reader.take(bytes([65 + number]) * 100_000)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert reader.overflow
+    assert held < 10_000

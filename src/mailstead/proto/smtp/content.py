@@ -16,7 +16,7 @@ _MANY = 256
 class DataReader:
     """Gathers the content of one DATA command from pieces. Past ``limit`` octets it reads on and keeps nothing."""
 
-    __slots__ = ("_chunks", "_limit", "_size", "_small", "_tail", "dotted", "overflow")
+    __slots__ = ("_chunks", "_limit", "_size", "_small", "_tail", "dotted")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -26,7 +26,6 @@ class DataReader:
         self._tail = b"\r\n"  # the line end of the DATA command itself: a dot may follow at once
         self.dotted = False
         """May a line begin with a dot? If not there is nothing to unstuff."""
-        self.overflow = False
 
     def take(self, data: bytes) -> int:
         """Take a piece; the index behind the end of the content in it, or -1 if the end has not come."""
@@ -39,13 +38,18 @@ class DataReader:
         return after
 
     @property
+    def overflow(self) -> bool:
+        """Is it more than is kept?"""
+        return self._size > self._limit
+
+    @property
     def held(self) -> int:
         """Octets that are kept."""
         return 0 if self.overflow else self._size
 
     def drop(self) -> None:
         """Keep nothing more, as past the limit."""
-        self.overflow = True
+        self._limit = -1
         self._chunks.clear()
 
     def _end_of(self, data: bytes) -> int:
@@ -64,7 +68,6 @@ class DataReader:
     def _keep(self, data: bytes) -> None:
         self._size += len(data)
         if self._size > self._limit:
-            self.overflow = True
             self._chunks.clear()
         else:
             self._chunks.append(data)
