@@ -138,6 +138,18 @@ class Loop(Generic[T]):
                 await asyncio.wait(late, timeout=1)
 
 
+async def every(seconds: float, name: str, step: Callable[[], Awaitable[object]]) -> None:
+    """Do a step again and again; a failure is told and forgotten."""
+    while True:
+        await asyncio.sleep(seconds)  # the pace of upkeep; nobody waits for it
+        try:
+            await step()
+        except Unreachable as error:
+            log.warning("%s: %s", name, error)
+        except Exception:
+            log.exception("%s failed", name)
+
+
 async def keep_alive(db: Database, worker: str, register: Callable[[], Awaitable[None]]) -> None:
     """Beat, and free the leases of processes that stopped beating (on PostgreSQL there may be some)."""
     while True:

@@ -28,7 +28,7 @@ class House:
     @property
     def hostname(self) -> str:
         """Our name in greetings and reports."""
-        return self.settings.server.hostname or socket.gethostname()
+        return self.settings.server.hostname
 
     def plays(self, role: str) -> bool:
         """Does this process play the role?"""

@@ -11,7 +11,8 @@ from ipaddress import ip_address
 from mailstead.app import first_start, health
 from mailstead.app.house import House
 from mailstead.aws import dev, operations
-from mailstead.aws.gateway import Gateway, Known, PlainHandler
+from mailstead.aws.gateway import Gateway
+from mailstead.aws.handlers import Known, PlainHandler
 from mailstead.base.clock import SECOND, SystemClock
 from mailstead.config import Listen
 from mailstead.inbound.agent import LocalAgent
@@ -43,7 +44,7 @@ from mailstead.ses import credentials, quota
 from mailstead.ses.account import NewAccount
 from mailstead.upkeep import retention
 from mailstead.upkeep.verification import Ours, Verification
-from mailstead.worker import keep_alive
+from mailstead.worker import every, keep_alive
 
 CERTIFICATES = 60.0
 """Seconds between looks at the certificate's files."""
@@ -91,7 +92,7 @@ async def start(house: House) -> None:
     scheduler = await _delivery(house, router, LocalAgent(runtime, reception, places, house.hostname))
     limiter = quota.RateLimiter()
     submissions = _submissions(house, router, limiter, faults)
-    house.run("certificates", retention.every(CERTIFICATES, "certificates", partial(_renew, pair)))
+    house.run("certificates", every(CERTIFICATES, "certificates", partial(_renew, pair)))
     house.run("heartbeat", keep_alive(runtime.db, runtime.worker, house.register))
     _verification(house)
     await _submission(house, submissions, context, faults)

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import groupby
 from typing import Protocol
 
-from mailstead.base.errors import NotFound, Unreachable
+from mailstead.base.errors import NotFound
 from mailstead.outbound.delivery import Deliveries
 from mailstead.proto.message import Message
 from mailstead.runtime import Runtime
 from mailstead.ses import statistics
 from mailstead.store import spool, wipe
 from mailstead.store.port import Sweeping, Transaction
+from mailstead.worker import every
 
 log = logging.getLogger(__name__)
 
@@ -97,18 +97,6 @@ async def _forget(runtime: Runtime, step: _Step, kept: int, tx: Transaction) -> 
     for blob in gone:
         await runtime.blobs.delete_in(tx, blob)
     return count, gone
-
-
-async def every(seconds: float, name: str, step: Callable[[], Awaitable[object]]) -> None:
-    """Do a step again and again; a failure is told and forgotten."""
-    while True:
-        await asyncio.sleep(seconds)  # the pace of upkeep; nobody waits for it
-        try:
-            await step()
-        except Unreachable as error:
-            log.warning("%s: %s", name, error)
-        except Exception:
-            log.exception("%s failed", name)
 
 
 async def run(runtime: Runtime, deliveries: Deliveries, *, kept: int) -> None:
