@@ -104,7 +104,14 @@ def test_text_is_as_written() -> None:
     assert [box.text for box in boxes] == ['"Name" <a@b>', "=?UTF-8?B?7ZWc6rWt?=  <c@d> (x)"]
 
 
-@pytest.mark.parametrize("text", ["", "a@b, c@d", "a@b\r\nBcc: c@d", "Name\n <a@b>", "g: a@b, c@d;", "Name <a@b>\r\n"])
+def test_half_a_character_in_utf7_is_read_as_what_can_be_written_again() -> None:
+    [box] = parse_list(b"=?UTF-7?Q?a+2AA-b?= <a@b>")
+    assert box.display.encode() == "a\ufffdb".encode()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a@b, c@d", "a@b\r\nBcc: c@d", "Name\n <a@b>", "g: a@b, c@d;", "Name <a@b>\r\n", "\ud800@b"]
+)
 def test_api_string_is_one_mailbox(text: str) -> None:
     with pytest.raises(Invalid):
         parse_one(text)

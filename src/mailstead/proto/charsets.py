@@ -6,6 +6,8 @@ and knows codecs that are no charsets (``rot13``, ``unicode_escape``); so it is 
 
 from __future__ import annotations
 
+import re
+
 _PLAIN = """us-ascii=ascii ascii=ascii ansi_x3.4-1968=ascii 646=ascii utf-8=utf-8 utf8=utf-8 unicode-1-1-utf-8=utf-8
 utf-16=utf-16 utf-16le=utf-16-le utf-16be=utf-16-be utf-32=utf-32 utf-7=utf-7
 iso-8859-1=latin-1 iso8859-1=latin-1 latin1=latin-1 iso-8859-2=iso8859-2 iso-8859-3=iso8859-3 iso-8859-4=iso8859-4
@@ -31,6 +33,7 @@ _WIDER = {
     "gbk": "gb18030",
     "iso2022-jp": "iso2022-jp-ext",
 }
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def codec(charset: str) -> str | None:
@@ -48,9 +51,11 @@ def decode(data: bytes, charset: str) -> str:
     if name is None:
         return data.decode("utf-8" if _is_utf8(data) else "ascii", "replace")
     try:
-        return data.decode(name)
+        text = data.decode(name)
     except UnicodeError:
-        return data.decode(_WIDER.get(name, name), "replace")
+        text = data.decode(_WIDER.get(name, name), "replace")
+    # Python's UTF-7 lets halves of characters through, and nothing can write those again.
+    return _HALF.sub("\ufffd", text) if name == "utf-7" else text
 
 
 def _is_utf8(data: bytes) -> bool:

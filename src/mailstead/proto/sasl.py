@@ -52,6 +52,8 @@ def decode(line: bytes) -> bytes:
 
 
 def _text(raw: bytes) -> str:
+    if b"\0" in raw:  # RFC 4616 §2: in no name and no password
+        raise MalformedResponse("a NUL")
     try:
         return raw.decode()
     except UnicodeDecodeError:

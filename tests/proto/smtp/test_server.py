@@ -223,6 +223,7 @@ PLAIN_OK = b64("\0user\0right")
         ([b"AUTH LOGIN " + b64("user"), b64("wrong")], ["334 UGFzc3dvcmQ6", "535"]),
         ([b"AUTH LOGIN", b64("user"), b"*", b"NOOP"], ["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "501", "250"]),
         ([b"AUTH LOGIN", b"NOOP", b"NOOP"], ["334 VXNlcm5hbWU6", "501", "250"]),  # base64, but not of UTF-8
+        ([b"AUTH LOGIN", b64("us\0er"), b"NOOP"], ["334 VXNlcm5hbWU6", "501", "250"]),
         ([b"AUTH LOGIN", b"a" * 13000, b"NOOP"], ["334 VXNlcm5hbWU6", "500", "250"]),
         ([b"AUTH"], ["501"]),
         ([b"AUTH PLAIN " + PLAIN_OK, b"AUTH PLAIN " + PLAIN_OK], ["235", "503"]),

@@ -9,25 +9,24 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mailstead.base.address import MAX_PATH, ascii_domain, is_domain
+from mailstead.base.address import MAX_PATH, USUAL_ADDRESS, ascii_domain, is_domain
 from mailstead.base.errors import Invalid
 from mailstead.proto.errors import RemoteProtocolError
 
 MAX_LINE = 4096  # RFC 5321 §4.5.3.1.4 says 512, extensions add to it
 MAX_AUTH_LINE = 12288  # RFC 4954 §4
 
-_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 # What nearly every client sends: a plain address in brackets and nothing behind it.
-_ORDINARY = rf"[ \t]*<([{_ATEXT}]++(?:\.[{_ATEXT}]++)*+@{_LABEL}(?:\.{_LABEL})*+)>[ \t]*"
-_ORDINARY_FROM = re.compile("FROM:" + _ORDINARY, re.IGNORECASE)
-_ORDINARY_TO = re.compile("TO:" + _ORDINARY, re.IGNORECASE)
+_ORDINARY = rf"[ \t]*<({USUAL_ADDRESS})>[ \t]*"
+_ORDINARY_FROM = re.compile("FROM:" + _ORDINARY, re.IGNORECASE | re.ASCII)  # ASCII: else a "ſ" is an "s"
+_ORDINARY_TO = re.compile("TO:" + _ORDINARY, re.IGNORECASE | re.ASCII)
 
 _FROM = re.compile(r"FROM[ \t]*:[ \t]*", re.IGNORECASE)
 _TO = re.compile(r"TO[ \t]*:[ \t]*", re.IGNORECASE)
 _BRACKETS = re.compile(r'<((?:[^<>"]|"(?:[^"\\]|\\.)*+")*+)>')
 _BARE = re.compile(r"[^\s<>]++")
 _ROUTE = re.compile(r"@[^:,@]++(?:,@[^:,@]++)*+:")  # RFC 5321 §4.1.1.3, appendix C: accepted and ignored
+_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _DOT_ATOM = re.compile(rf"[{_ATEXT}\u00a0-\U0010ffff]++(?:\.[{_ATEXT}\u00a0-\U0010ffff]++)*+")
 _QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u00a0-\U0010ffff]|\\[\x20-\x7e])*+"')
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([^\x00-\x20\x7f]++))?")
