@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailstead.base.errors import Invalid
-from mailstead.proto.message import Message, normalize
+from mailstead.proto.message import Message
 from mailstead.proto.mime_structure import (
     attachment_names,
     check_attachments,
@@ -22,6 +22,7 @@ from mailstead.proto.mime_structure import (
     is_forbidden,
     walk,
 )
+from mailstead.proto.newlines import normalize
 from mailstead.proto.parameters import parse
 
 VECTORS = Path(os.environ.get("MAILSTEAD_VECTORS", Path(__file__).parents[3] / "shared/vectors"))

@@ -18,7 +18,8 @@ from mailstead.base.errors import Invalid, TooLarge
 from mailstead.proto import mime
 from mailstead.proto.addresses import Mailbox, parse_list, parse_one
 from mailstead.proto.handlebars import MAX_STEPS, OutOfSteps, Unrenderable
-from mailstead.proto.message import Message, normalize
+from mailstead.proto.message import Message
+from mailstead.proto.newlines import normalize
 from mailstead.proto.smtp.content import has_long_line
 from mailstead.ses import message_tags, templates
 

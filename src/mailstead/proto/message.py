@@ -4,8 +4,8 @@ The header ends at the empty line, or at the first line that is neither a field 
 body, and an edit puts the missing empty line there, so that no reader after us finds a field that we did not see.
 An mbox ``From `` line and indented lines before the first field are skipped, and dropped by an edit.
 
-Careful: lines end in CRLF (LF alone is understood).  A CR alone is an ordinary byte here: run ``normalize`` first on
-what comes from outside, else a reader that takes it for a line end sees another header than we do.
+Careful: lines end in CRLF (LF alone is understood).  A CR alone is an ordinary byte here: what comes from outside goes
+through ``newlines.normalize`` first, else a reader that takes it for a line end sees another header than we do.
 """
 
 from __future__ import annotations
@@ -45,15 +45,6 @@ class Field(NamedTuple):
     """Offset behind the colon."""
     end: int
     """Offset behind the line end of the last line."""
-
-
-def normalize(content: bytes) -> bytes:
-    """The content with CR or LF alone made into CRLF; the same object if there is none."""
-    pairs = content.count(b"\r\n")
-    if content.count(b"\n") == pairs and content.count(b"\r") == pairs:
-        return content
-    # Not by a regex: ten million bare newlines are as many pieces for it, a gigabyte of them.
-    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
 
 def unfold(value: bytes) -> bytes:

@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from mailstead.base.errors import Invalid
 from mailstead.proto import charsets, encoded_words, parameters
+from mailstead.proto.newlines import has_bare_newline
 
 MAX_LINE = 998  # RFC 5322 §2.1.1
 MAX_WORD = 900  # leaves room for the name of the field
@@ -108,8 +109,7 @@ def is_7bit(data: bytes) -> bool:
     """May this travel as it is: ASCII, no NUL, CRLF only, lines of at most 998 (RFC 2045 §2.7)?"""
     if _NOT_7BIT.search(data) or (len(data) > MAX_LINE and _LONG.search(data)):
         return False
-    pairs = data.count(b"\r\n")
-    return data.count(b"\n") == pairs and data.count(b"\r") == pairs
+    return not has_bare_newline(data)
 
 
 def _encode_text(data: bytes, codec: str) -> tuple[str, bytes]:
@@ -134,11 +134,10 @@ def base64_lines(data: bytes) -> bytes:
 
 def quoted_printable(data: bytes) -> bytes:
     """Quoted-printable in lines of at most 76; CRLF stays a line end, CR or LF alone is data."""
-    pairs = data.count(b"\r\n")
-    is_text = data.count(b"\n") == pairs and data.count(b"\r") == pairs
+    is_text = not has_bare_newline(data)
     written = binascii.b2a_qp(data, istext=is_text)
     # Its soft breaks take the form of the first line end it meets, LF if there is none.
-    return written if is_text and pairs else written.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return written if is_text and b"\n" in data else written.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def attachment_part(attachment: Attachment) -> bytes:

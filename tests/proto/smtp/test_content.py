@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailstead.proto.smtp.content import ChunkReader, DataReader, normalize, stuff, unstuff
+from mailstead.proto.newlines import normalize
+from mailstead.proto.smtp.content import ChunkReader, DataReader, stuff, unstuff
 
 # The rule in one line: a dot behind CRLF goes unless it stands alone, one of two behind a bare LF goes.
 RULE = re.compile(rb"(\A|\r\n)\.(?=[^\r\n])|(?<=\n)\.(?=\.)")

@@ -1,4 +1,4 @@
-"""Content: the message between DATA and its final dot: finding the end, newlines, dots, long lines.
+"""Content: the message between DATA and its final dot: finding the end, dots, long lines.
 
 Careful: only CRLF . CRLF ends the data. A server that also takes ``LF . LF`` or the like lets a sender smuggle a second
 message in (RFC 5321 §4.1.1.4, CVE-2023-51764 and its sisters).
@@ -6,7 +6,7 @@ message in (RFC 5321 §4.1.1.4, CVE-2023-51764 and its sisters).
 
 from __future__ import annotations
 
-from io import IncrementalNewlineDecoder
+from mailstead.proto.newlines import normalize
 
 _END = b"\r\n.\r\n"
 _SMALL = 4096  # octets: many pieces smaller than that are put together, for each costs forty octets more than it holds
@@ -144,18 +144,6 @@ class ChunkReader:
         return b"".join(self._pieces)
 
 
-def has_bare_newline(data: bytes) -> bool:
-    """Is there a CR or LF that is not half of a CRLF?"""
-    seen = IncrementalNewlineDecoder(None, translate=False)  # notes the kinds in one pass; counting takes three
-    seen.decode(data.decode("latin-1"), final=True)
-    return seen.newlines not in (None, "\r\n")
-
-
-def normalize(data: bytes) -> bytes:
-    """Every CR, LF and CRLF as CRLF."""
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
-
-
 def unstuff(data: bytes, *, bare: bool) -> bytes:
     """Without the dots that the client put before lines that begin with one (RFC 5321 §4.5.2)."""
     if bare:
@@ -181,8 +169,7 @@ def _unstuff_bare(data: bytes) -> bytes:
 
 def stuff(data: bytes) -> bytes:
     """Ready to be sent before a final ``.`` line: CRLF only, a CRLF at the end, dots doubled at line starts."""
-    if has_bare_newline(data):
-        data = normalize(data)
+    data = normalize(data)
     if b"\r\n." in data:
         data = data.replace(b"\r\n.", b"\r\n..")
     if data.startswith(b"."):

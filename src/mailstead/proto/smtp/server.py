@@ -15,10 +15,11 @@ from typing import Any
 
 from mailstead.proto import sasl
 from mailstead.proto.errors import LocalProtocolError
+from mailstead.proto.newlines import has_bare_newline, normalize
 from mailstead.proto.sasl import Credentials
 from mailstead.proto.smtp import command as cmd
 from mailstead.proto.smtp.command import Bdat, Mail, Quit, Rcpt
-from mailstead.proto.smtp.content import ChunkReader, DataReader, has_bare_newline, has_long_line, normalize, unstuff
+from mailstead.proto.smtp.content import ChunkReader, DataReader, has_long_line, unstuff
 from mailstead.proto.smtp.dialogue import Offer, about
 from mailstead.proto.smtp.reply import Reply, harmless
 
