@@ -15,20 +15,7 @@ from dataclasses import dataclass, replace
 from random import randbytes
 
 from mailstead.base.clock import MINUTE
-from mailstead.base.errors import (
-    Closed,
-    Denied,
-    Invalid,
-    MailFromNotVerified,
-    MailsteadError,
-    NotFound,
-    Paused,
-    Rejected,
-    Throttled,
-    TooLarge,
-    Unreachable,
-)
-from mailstead.outbound.admission import NotVerified
+from mailstead.base.errors import Closed, MailsteadError, Unreachable
 from mailstead.outbound.handed_in import Submission
 from mailstead.proto import received
 from mailstead.proto.received import Hop
@@ -39,6 +26,7 @@ from mailstead.proto.smtp.reply import Reply
 from mailstead.proto.smtp.server import Content, ServerEngine
 from mailstead.runtime import Runtime
 from mailstead.servers.listener import Crowd, Limits
+from mailstead.servers.refusals import TEMPORARY, refusal
 from mailstead.servers.smtp import Decision, Door, Patience, Peer
 from mailstead.ses import account as accounts
 from mailstead.ses import credentials
@@ -50,7 +38,6 @@ log = logging.getLogger(__name__)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Submit = Callable[[Submission], Awaitable[str]]
 
-MAX_REPLY = 512  # RFC 5321 §4.5.3.1.5, with code and CRLF
 FREE_TRIES = 3
 """Wrong passwords of one connection that are answered at once; each further one waits twice as long."""
 LONGEST_WAIT = 16.0
@@ -60,43 +47,8 @@ LIMIT_KNOWN = 10.0
 """Seconds for which an account's own message size is not looked up again."""
 
 _words = SUBMISSION_WORDS
-TEMPORARY = Reply(451, "Temporary service failure")
 NOT_RECEIVED = Reply(454, "Temporary service failure")
 NOT_SUBSCRIBED = Reply(535, credentials.NOT_SUBSCRIBED)
-
-# What submission refuses → code and what stands before the text (SES: smtp §4). The first that fits.
-REFUSALS: tuple[tuple[type[MailsteadError], int, str], ...] = (
-    (Throttled, 454, "Throttling failure: "),
-    (Denied, 554, "Access denied: "),
-    (Rejected, 554, "Message rejected: "),
-    (MailFromNotVerified, 554, "Message rejected: "),
-    (Paused, 554, "Message rejected: "),
-    (Closed, 554, "Message rejected: "),
-    (NotFound, 554, "Message rejected: "),
-    (Invalid, 554, "Transaction failed: "),
-)
-
-
-def refusal(error: MailsteadError) -> Reply:
-    """The reply behind the final dot, in one line of at most 512 octets."""
-    if isinstance(error, TooLarge):
-        return _words.too_large
-    if isinstance(error, Unreachable):
-        return TEMPORARY
-    for kind, code, beginning in REFUSALS:
-        if isinstance(error, kind):
-            room = MAX_REPLY - len("554 \r\n") - len(beginning)
-            return Reply(code, beginning + _within(error, room))
-    log.error("no reply for %s: %s", type(error).__name__, error.message)
-    return TEMPORARY
-
-
-def _within(error: MailsteadError, room: int) -> str:
-    if isinstance(error, NotVerified):
-        return error.within(room)
-    text = error.message
-    octets = text.encode()
-    return text if len(octets) <= room else octets[: room - 3].decode("utf-8", "ignore") + "..."
 
 
 def _no_fault(part: str) -> bool:
