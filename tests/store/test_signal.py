@@ -36,11 +36,20 @@ def test_from_the_loop_from_a_thread_and_to_nobody() -> None:
     assert heard == [("a", threading.get_ident()), ("b", threading.get_ident())]
 
 
-def test_a_loop_that_is_gone_is_no_error() -> None:
+def test_a_loop_that_is_gone_keeps_nothing_from_the_others() -> None:
     signal = LocalSignal()
+    heard: list[str] = []
 
-    async def listen() -> None:
-        signal.listen("lanes", lambda key: None)
+    async def listen(who: str) -> None:
+        signal.listen("lanes", lambda key: heard.append(f"{who} {key}"))
 
-    asyncio.run(listen())
-    signal.wake("lanes", "a")
+    async def live() -> None:
+        await listen("alive")
+        signal.wake("lanes", "a")
+        await asyncio.sleep(0)
+
+    asyncio.run(listen("gone"))
+    asyncio.run(live())
+    assert heard == ["alive a"]
+    signal.wake("lanes", "b")  # both loops are gone now
+    assert heard == ["alive a"]

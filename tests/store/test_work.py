@@ -8,7 +8,6 @@ import pytest
 
 from mailstead.store import work
 from mailstead.store.port import Row, Transaction
-from mailstead.store.sqlite import SqliteDatabase
 from peers.database import Ground
 
 NOW = 1_000_000
@@ -120,10 +119,9 @@ def test_many_claim_at_once_and_never_the_same(ground: Ground) -> None:
     assert len(set(taken)) == 200
 
 
+# The plan of PostgreSQL depends on statistics.
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_claiming_reads_an_index_and_not_the_queue(ground: Ground) -> None:
-    if not isinstance(ground.db, SqliteDatabase):
-        pytest.skip("the plan of PostgreSQL depends on statistics")
-
     async def plan(tx: Transaction) -> str:
         sql = "EXPLAIN QUERY PLAN SELECT lane FROM lanes WHERE due <= $1 AND worker IS NULL AND "
         plans = [await tx.rows(sql + more + " ORDER BY due LIMIT 5", NOW) for more in ("failures = 0", "failures > 0")]
