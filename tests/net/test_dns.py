@@ -7,11 +7,13 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event, Thread
 
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.resolver
 import dns.rrset
 import pytest
 
@@ -293,10 +295,35 @@ def test_a_wrong_server_is_said(text: str) -> None:
         DnsResolver(text, ManualClock())
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1", "127.0.0.1:5302", "[::1]:53", "[::1]", "::1"])
-def test_forms_of_a_server(text: str) -> None:
-    DnsResolver(text, ManualClock())
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [
+        ("127.0.0.1", ("127.0.0.1", 53)),
+        ("127.0.0.1:5302", ("127.0.0.1", 5302)),
+        ("[::1]:5353", ("::1", 5353)),
+        ("[::1]", ("::1", 53)),
+        ("::1", ("::1", 53)),
+    ],
+)
+def test_forms_of_a_server(text: str, server: tuple[str, int]) -> None:
+    assert DnsResolver(text, ManualClock())._servers == [server]
 
 
-def test_the_system_resolver_is_read() -> None:
-    DnsResolver(None, ManualClock())
+@pytest.mark.parametrize(
+    ("lines", "servers"),
+    [
+        ("search x.example\nnameserver 192.0.2.1\nnameserver 2001:db8::1\n", ["192.0.2.1", "2001:db8::1"]),
+        ("".join(f"nameserver 192.0.2.{n}\n" for n in range(1, 6)), ["192.0.2.1", "192.0.2.2", "192.0.2.3"]),
+        ("", ["127.0.0.1"]),
+        (None, ["127.0.0.1"]),
+    ],
+    ids=["two", "five", "nothing in it", "no file"],
+)
+def test_the_system_resolver_is_read(
+    lines: str | None, servers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "resolv.conf"
+    if lines is not None:
+        file.write_text(lines)
+    monkeypatch.setattr(dns.resolver.Resolver.__init__, "__defaults__", (str(file), True))
+    assert DnsResolver(None, ManualClock())._servers == [(server, 53) for server in servers]
