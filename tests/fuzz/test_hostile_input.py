@@ -34,6 +34,7 @@ from mailstead.proto.smtp.client import ClientEngine, TlsReady, Transaction, Tra
 from mailstead.proto.smtp.dialogue import mx_offer, submission_offer
 from mailstead.proto.smtp.reply import Reply
 from mailstead.proto.smtp.server import ServerEngine, TlsWanted
+from peers.outcome import outcome
 
 SECONDS = float(os.environ.get("MAILSTEAD_FUZZ_SECONDS", "60"))
 SLOW = 1.0
@@ -263,9 +264,8 @@ BODIES = (
 )  # fmt: skip
 
 
-def _valid(service: str, shape: Any, params: dict[str, Any]) -> None:
-    told = validate.check(service, shape, params)
-    assert len(told) < 100_000
+LONGEST = 100_000
+"""Characters of an error's text: however much is wrong, nobody reads more."""
 
 
 @given(bent(*FORMS), st.sampled_from(sorted(SES.operations)))
@@ -273,11 +273,11 @@ def test_query_forms(body: bytes, operation: str) -> None:
     with timed("query") as on:
         if not on:
             return
-        try:
-            params = query.decode(SES.operations[operation].input, query.form(body))
-        except QueryError:
-            return
-        _valid("ses", SES.operations[operation].input, params)
+        shape = SES.operations[operation].input
+        read = outcome(lambda: query.decode(shape, query.form(body)), QueryError)
+        told = str(read) if isinstance(read, QueryError) else validate.check("ses", shape, read)
+        assert told or not isinstance(read, QueryError)
+        assert len(told) < LONGEST
 
 
 @given(bent(*BODIES), bent(b"PageSize=5&NextToken=a%2B&Reason=BOUNCE&StartDate=2020-01-01T00%3A00%3A00Z"), st.data())
@@ -288,12 +288,11 @@ def test_rest_json(body: bytes, query_string: bytes, data: st.DataObject) -> Non
     with timed("rest") as on:
         if not on:
             return
-        found = rest_json.find(V2, operation.method, path)
-        try:
-            params = rest_json.decode(*(found or (operation, {})), query_string, body)
-        except RestError:
-            return
-        _valid("sesv2", (found[0] if found else operation).input, params)
+        operation, variables = rest_json.find(V2, operation.method, path) or (operation, {})
+        read = outcome(lambda: rest_json.decode(operation, variables, query_string, body), RestError)
+        told = str(read) if isinstance(read, RestError) else validate.check("sesv2", operation.input, read)
+        assert told or not isinstance(read, RestError)
+        assert len(told) < LONGEST
 
 
 SIGNED = (
@@ -337,5 +336,9 @@ def test_settings(pairs: list[tuple[str, str]], dev: bool) -> None:
     with timed("settings") as on:
         if not on:
             return
-        with suppress(ConfigError):
-            load(None, {}, [f"{key}={value}" for key, value in pairs], None, dev)
+        read = outcome(lambda: load(None, {}, [f"{key}={value}" for key, value in pairs], None, dev), ConfigError)
+        if isinstance(read, ConfigError):
+            assert pairs
+            assert "\n" not in read.message
+        else:
+            assert dev or read.dev.enabled is False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,5 +72,9 @@ def test_long_headers_are_cut() -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_bytes(content: bytes) -> None:
     message = Message.parse(content)
-    common_headers(message)
-    header_list(message)
+    common = common_headers(message)
+    assert ("from" in common) == bool(message.all("From"))
+    headers, truncated = header_list(message)
+    assert [one["name"].encode() for one in headers] == [field.name for field in message.fields]
+    assert not truncated
+    assert json.loads(json.dumps([common, headers])) == [common, headers]
