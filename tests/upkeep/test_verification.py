@@ -350,6 +350,9 @@ def test_the_loop_does_it_by_itself(watched: Watched, dns: Nsd) -> None:
         await task
 
     watched.ground.loop.run_until_complete(body())
+    now = watched.now()
+    assert (now.status, now.check_error) == ("SUCCESS", "")
+    assert now.last_success == watched.ground.clock.now()
 
 
 @pytest.mark.parametrize("age", [0, MINUTE, 10 * MINUTE, HOUR, 71 * HOUR, 72 * HOUR - 1])
