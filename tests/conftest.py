@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from peers.ground import ROOT, lacking
+from peers.ground import VECTORS, lacking
 from peers.nsd import Nsd
 from peers.postgres import Postgres
 
@@ -21,10 +21,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 @pytest.fixture(scope="session")
 def vectors() -> Path:
     """Published test data at MAILSTEAD_VECTORS or ../shared/vectors; absent: skipped, in CI a failure."""
-    path = Path(os.environ.get("MAILSTEAD_VECTORS") or ROOT.parent / "shared" / "vectors")
-    if not path.is_dir():
-        lacking(f"the published vectors are not at {path} (set MAILSTEAD_VECTORS)")
-    return path
+    if not VECTORS.is_dir():
+        lacking(f"the published vectors are not at {VECTORS} (set MAILSTEAD_VECTORS)")
+    return VECTORS
 
 
 @pytest.fixture(scope="session")

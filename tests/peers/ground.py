@@ -18,6 +18,8 @@ import pytest
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
+VECTORS = Path(os.environ.get("MAILSTEAD_VECTORS") or ROOT.parent / "shared" / "vectors")
+"""Published test data; a test asks for the fixture ``vectors``, which says so where they are absent."""
 SBIN = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 NODE_PATH = os.pathsep.join(("/usr/share/nodejs", str(ROOT / "build/node/node_modules")))
 """Where node finds nodemailer: hand it to the child as the environment variable of this name."""
