@@ -13,7 +13,7 @@ import pytest
 from mailstead.app import health
 from mailstead.app.house import House
 from mailstead.app.opening import open_runtime
-from mailstead.aws.gateway import PlainRequest
+from mailstead.aws.handlers import PlainRequest
 from mailstead.config import load
 
 

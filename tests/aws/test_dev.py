@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mailstead.aws import dev
-from mailstead.aws.gateway import PlainRequest
+from mailstead.aws.handlers import PlainRequest
 from mailstead.base.clock import SystemClock
 from mailstead.outbound.composition import Simple
 from mailstead.outbound.handed_in import Terms

@@ -23,7 +23,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials as BotoCredentials
 from botocore.exceptions import ClientError
 
-from mailstead.aws.gateway import Gateway, Known, PlainRequest, Reply, Request
+from mailstead.aws.gateway import Gateway
+from mailstead.aws.handlers import Known, PlainRequest, Reply, Request
 from mailstead.base import errors
 from mailstead.base.clock import MINUTE, SystemClock
 from mailstead.proto import sigv4

@@ -8,7 +8,7 @@ import msgspec
 
 from mailstead import __version__
 from mailstead.app.house import House
-from mailstead.aws.gateway import PlainHandler, PlainRequest, Reply
+from mailstead.aws.handlers import PlainHandler, PlainRequest, Reply
 from mailstead.base.errors import MailsteadError
 from mailstead.runtime import Runtime
 from mailstead.store import work

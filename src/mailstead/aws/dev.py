@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from mailstead.aws.gateway import PlainHandler, PlainRequest, Reply
+from mailstead.aws.handlers import PlainHandler, PlainRequest, Reply
 from mailstead.base.address import bare
 from mailstead.base.clock import SECOND, SystemClock
 from mailstead.base.errors import AlreadyExists, MailsteadError

@@ -9,19 +9,33 @@ Not done: CORS (SES has none), compressed request bodies, SNS and KMS (they answ
 
 from __future__ import annotations
 
-import asyncio
 import gzip
-import hashlib
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from mailstead.aws import errors, not_offered, query, rest_json, validate
+from mailstead.aws.bodies import (
+    BODIES,
+    BODY_TIMEOUT,
+    Bodies,
+    Body,
+    Disconnected,
+    Late,
+    MiB,
+    Patient,
+    Receive,
+    Stranger,
+    read_short,
+)
+from mailstead.aws.doors import BY_SCOPE, BY_VERSION, KMS, SES, SESV2, STS, Door
 from mailstead.aws.errors import Code, Refusal
+from mailstead.aws.handlers import CallerFor, Handler, PlainHandler, PlainRequest, Reply, Request
 from mailstead.aws.model import Operation, Service, load
 from mailstead.aws.query import QueryError
 from mailstead.aws.rest_json import RestError
@@ -34,141 +48,15 @@ from mailstead.ses.principals import Caller
 
 log = logging.getLogger(__name__)
 
-MiB = 1 << 20
 V1_BODY = 16 * MiB  # a 10 MiB message in base64, form-encoded
 V2_BODY = 56 * MiB  # a 40 MiB message in base64
-PATIENCE = MiB  # what a caller may send before we look whether the key exists
-BODIES = 512 * MiB  # what large bodies of all calls together may hold; above it the next ones come again later
 MAX_QUERY = 256 * 1024  # octets of a query string
-PLAIN_BODY = MiB  # for the plain routes
-BODY_TIMEOUT = (60.0, 600.0)  # seconds that a body may stand still, and that it may take in all
 GZIP_FROM = 2048  # shorter answers are not worth compressing
 
 UNKNOWN_PATH = "The requested operation does not exist."
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-# What handlers and the composition root see
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One call, authenticated, decoded and valid by the model."""
-
-    caller: Caller
-    params: dict[str, Any]
-    """The input by the model's names: times in milliseconds, blobs as bytes, absent members absent."""
-    clock_now: int
-    """Milliseconds since 1970, from the clock that tests may move."""
-    service: str = ""
-    """``ses``, ``sesv2`` or ``sts``."""
-    operation: str = ""
-    request_id: str = ""
-
-    def page(self, *more: str) -> tuple[str, ...]:
-        """What a page token of this call belongs to; ``more``: filters of the list."""
-        return (self.service, self.operation, self.caller.account, self.caller.region, *more)
-
-
-Handler = Callable[[Request], Awaitable[Mapping[str, Any] | None]]
-"""Answers with the output by the model's names, or None; raises the words of ``base/errors.py``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """An active access key: who acts with it, and its secret."""
-
-    caller: Caller
-    secret: str = field(repr=False)
-
-
-CallerFor = Callable[[str, str], Awaitable[Known | None]]
-"""(access key, region) → the key, or None if it does not exist or is not active."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlainRequest:
-    """A request to one of the plain routes (``/_mailstead/health`` and the like), not authenticated."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: Mapping[bytes, bytes]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An HTTP response."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    close: bool = False
-    """Close the connection: the rest of the request was not read."""
-
-
-PlainHandler = Callable[[PlainRequest], Awaitable[Reply]]
-
-
-# The doors: how errors are written, and which service a signature must name
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """One API behind the listener."""
-
-    name: str
-    signing: str
-    """The service that a signature's scope must name."""
-    form: str
-    """``query``, ``rest`` or ``json``: how its errors look."""
-    xmlns: str = ""
-
-
-SES = Door("ses", "ses", "query", "http://ses.amazonaws.com/doc/2010-12-01/")
-SESV2 = Door("sesv2", "ses", "rest")
-STS = Door("sts", "sts", "query", "https://sts.amazonaws.com/doc/2011-06-15/")
-SNS = Door("sns", "sns", "query", "http://sns.amazonaws.com/doc/2010-03-31/")
-KMS = Door("kms", "kms", "json")
-
-BY_SCOPE = {"sns": SNS, "sts": STS, "kms": KMS}
-BY_VERSION = {"2010-03-31": SNS, "2011-06-15": STS}
-
-
-class Disconnected(Exception):
-    """The caller went away before the request was whole."""
-
-
-class Late(Exception):
-    """The caller does not send the body it promised."""
-
-
-class _Patient:
-    """A request's ``receive`` that waits for each piece, and for all of them, no longer than it may take.
-
-    Raises:
-        Late: it took longer.
-    """
-
-    __slots__ = ("_loop", "_receive", "_still", "_until")
-
-    def __init__(self, receive: Receive, timeout: tuple[float, float]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._receive = receive
-        self._still, total = timeout
-        self._until = self._loop.time() + total
-
-    async def __call__(self) -> MutableMapping[str, Any]:
-        try:
-            async with asyncio.timeout_at(min(self._until, self._loop.time() + self._still)):
-                return await self._receive()
-        except TimeoutError:
-            raise Late("The request body did not arrive in time.") from None
 
 
 @dataclass(slots=True)
@@ -183,8 +71,7 @@ class Call:
     claim: Claim | None = None
     unreadable: SignatureError | None = None
     """Why there is no claim although the request is signed."""
-    body: bytes = b""
-    payload_hash: str = sigv4.EMPTY_HASH
+    body: Body = field(default_factory=Body)
     pairs: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     operation: Operation | None = None
@@ -192,9 +79,6 @@ class Call:
     """Why the operation cannot be called; told only to those who are authenticated."""
     caller: Caller | None = None
     params: dict[str, Any] = field(default_factory=dict)
-    held: int = 0
-    """Octets of body that count against all calls' share of memory."""
-    close: bool = False
 
 
 _REGION = re.compile(r"[A-Za-z0-9-]{1,40}")
@@ -238,8 +122,7 @@ class Gateway:
         self._v1_body = v1_body
         self._v2_body = v2_body
         self._body_timeout = body_timeout
-        self._bodies = bodies
-        self._held = 0
+        self._bodies = Bodies(bodies)
         self._keys = sigv4.SigningKeys()
         self._services: dict[str, Service] = {"ses": load("ses"), "sesv2": load("sesv2"), "sts": load("sts")}
 
@@ -247,7 +130,7 @@ class Gateway:
         """Answer one HTTP request (ASGI 3)."""
         if scope["type"] != "http":
             return
-        receive = _Patient(receive, self._body_timeout)
+        receive = Patient(receive, self._body_timeout)
         try:
             plain = self._routes.get((scope["method"], scope["path"]))
             if plain is not None:
@@ -266,7 +149,7 @@ class Gateway:
         except Exception as error:
             return self._refused(call, error)
         finally:
-            self._release(call)
+            self._bodies.release(call.body)
 
     async def _steps(self, call: Call) -> Reply:
         await self._read(call)
@@ -288,69 +171,16 @@ class Gateway:
             call.unreadable = error
         if len(call.wire.query) > MAX_QUERY:
             raise TooLarge("The query string is too long.")
-        try:
-            await self._read_body(call)
-        except Late as error:
-            call.close = True
-            raise _refusal("RequestTimeout", str(error), 408) from None
-
-    async def _read_body(self, call: Call) -> None:
-        message = await call.receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            body = message.get("body", b"")
-            if len(body) <= PATIENCE:
-                call.body = body
-                call.payload_hash = hashlib.sha256(body).hexdigest() if body else sigv4.EMPTY_HASH
-                return
-        await self._read_on(call, message)
-
-    async def _read_on(self, call: Call, message: MutableMapping[str, Any]) -> None:
         limit = self._v2_body if call.door is SESV2 else self._v1_body
-        allowed, size, digest = min(PATIENCE, limit), 0, hashlib.sha256()
-        chunks: list[bytes] = []
-        asked = crowded = False
-        while True:
-            if message["type"] != "http.request":
-                raise Disconnected
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if allowed < size and not asked:
-                asked = True
-                allowed = limit if await self._may_go_on(call) else allowed
-            crowded = crowded or not self._hold(call, len(chunk))
-            if size <= allowed and not crowded:
-                digest.update(chunk)
-                chunks.append(chunk)
-            else:
-                # Read on without keeping it, so that the caller gets to our answer; but not for ever.
-                chunks.clear()
-                self._release(call)
-            if not message.get("more_body", False):
-                break
-            if size > 2 * limit:
-                call.close = True
-                break
-            message = await call.receive()
-        if crowded:
-            raise Unreachable("too many large requests at once")
-        if size > allowed:
-            if allowed < limit:
-                raise self._stranger_error(call)
-            raise TooLarge("Message is too long.")
-        call.body, call.payload_hash = b"".join(chunks), digest.hexdigest()
-
-    def _hold(self, call: Call, octets: int) -> bool:
-        """Count them. False: all calls together hold too much, and this large one has to come again."""
-        call.held += octets
-        self._held += octets
-        return self._held <= self._bodies or call.held <= PATIENCE
-
-    def _release(self, call: Call) -> None:
-        self._held -= call.held
-        call.held = 0
+        try:
+            await self._bodies.read(call.body, call.receive, limit=limit, known=partial(self._may_go_on, call))
+        except Late as error:
+            raise _refusal("RequestTimeout", str(error), 408) from None
+        except Stranger:
+            raise self._stranger_error(call) from None
 
     async def _may_go_on(self, call: Call) -> bool:
-        """Is this caller worth more than ``PATIENCE`` octets of memory?"""
+        """Is this caller worth more than ``bodies.PATIENCE`` octets of memory?"""
         if self._open:
             return True
         return call.claim is not None and await self._caller_for(call.claim.access_key, call.claim.region) is not None
@@ -376,7 +206,7 @@ class Gateway:
             name = target.rpartition(b".")[2].decode("latin-1")
             call.refusal = _unsupported(KMS, name)
             return
-        signed, free = query.form(call.wire.query), query.form(call.body)
+        signed, free = query.form(call.wire.query), query.form(call.body.content)
         if call.claim is None or call.claim.expires is None:
             signed, free = free, signed
         call.pairs = free | signed  # the body of a presigned request may be anybody's: what was signed holds
@@ -426,7 +256,7 @@ class Gateway:
             raise SignatureError(Reason.UNKNOWN_KEY, sigv4.UNKNOWN_TEXT)
         if self._open:
             sigv4.check(claim, service=call.door.signing, regions=None, now=now)
-        sigv4.verify(claim, call.wire, known.secret, call.payload_hash, self._keys)
+        sigv4.verify(claim, call.wire, known.secret, call.body.sha256, self._keys)
         return known.caller
 
     def _stranger(self, access_key: str, region: str) -> Caller:
@@ -456,10 +286,10 @@ class Gateway:
     def _decode(self, call: Call) -> None:
         assert call.operation is not None
         if call.door is SESV2:
-            call.params = rest_json.decode(call.operation, call.variables, call.wire.query, call.body)
+            call.params = rest_json.decode(call.operation, call.variables, call.wire.query, call.body.content)
         else:
             call.params = query.decode(call.operation.input, call.pairs)
-        call.body, call.pairs = b"", {}  # a message of 40 MiB need not be held twice
+        call.body.content, call.pairs = b"", {}  # a message of 40 MiB need not be held twice
 
     def _validate(self, call: Call) -> None:
         assert call.operation is not None
@@ -521,14 +351,14 @@ class Gateway:
         headers = ((b"x-amzn-requestid", call.request_id.encode()), *more)
         if len(body) >= GZIP_FROM and b"gzip" in call.wire.headers.get(b"accept-encoding", b""):
             body, headers = gzip.compress(body, 1), (*headers, (b"content-encoding", b"gzip"))
-        return Reply(status, body, content_type, headers, call.close)
+        return Reply(status, body, content_type, headers, call.body.unread)
 
     # Plain routes
 
     async def _plain(self, handler: PlainHandler, scope: Scope, receive: Receive) -> Reply:
         request_id = ids.uuid4()
         try:
-            body = await _short_body(receive)
+            body = await read_short(receive)
             pairs = query.form(scope["query_string"])
             headers = _folded(scope["headers"])
             return await handler(PlainRequest(scope["method"], scope["path"], pairs, headers, body))
@@ -569,19 +399,6 @@ def _folded(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     for name, value in headers:
         folded[name] = folded[name] + b"," + value.strip() if name in folded else value
     return folded
-
-
-async def _short_body(receive: Receive) -> bytes:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise Disconnected
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > PLAIN_BODY:
-            raise TooLarge("The request body is too long.")
-    return body
 
 
 async def _send(send: Send, reply: Reply, scope: Scope) -> None:

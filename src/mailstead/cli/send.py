@@ -160,7 +160,7 @@ def _into_spool(settings: Settings, request: dict[str, Any]) -> Callable[[Runtim
     async def work(runtime: Runtime) -> str:
         from mailstead.app import parts
         from mailstead.app.house import House
-        from mailstead.aws.gateway import Request
+        from mailstead.aws.handlers import Request
 
         caller = Caller(FIRST_ACCOUNT, settings.regions[0], "", arn_of(FIRST_ACCOUNT, ROOT), ROOT)
         raw = request["Content"].get("Raw")

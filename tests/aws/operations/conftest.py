@@ -13,7 +13,8 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 
-from mailstead.aws.gateway import Gateway, Known
+from mailstead.aws.gateway import Gateway
+from mailstead.aws.handlers import Known
 from mailstead.aws.operations import Services, build
 from mailstead.outbound.handed_in import Submission
 from mailstead.proto.dns import Resolver
