@@ -59,11 +59,11 @@ def _leaves(server: Server, sink: Sink, box: str, tag: str) -> float:
     return next(row.at for row in sink.records() if row.test_id == one.test_id) - one.at
 
 
-def _judge(server: Server, sink: Sink, boxes: list[str], what: str, say: Callable[[str], None]) -> None:
+def _fresh(server: Server, sink: Sink, boxes: list[str], what: str, say: Callable[[str], None]) -> list[float]:
+    """Seconds that one fresh message for each box took, one after the other."""
     took = [_leaves(server, sink, box, f"f{n}") for n, box in enumerate(boxes)]
     say(f"{what}: {', '.join(f'{max(t, 0) * 1000:.0f}' for t in took)} ms")
-    assert statistics.median(took) < 1, took
-    assert max(took) < 3, took
+    return took
 
 
 @pytest.mark.parametrize("domains", [1000, 1])
@@ -71,7 +71,9 @@ def test_a_fresh_message_leaves_at_once(
     haunted: Callable[..., Server], sink: Sink, boxes: list[str], domains: int, say: Callable[[str], None]
 ) -> None:
     server = haunted(20_000, domains)
-    _judge(server, sink, boxes, f"20,000 dead in {domains} domains", say)
+    took = _fresh(server, sink, boxes, f"20,000 dead in {domains} domains", say)
+    assert statistics.median(took) < 1, took
+    assert max(took) < 3, took
 
 
 def test_a_flood_to_unknown_domains_leaves_known_ones_alone(
@@ -83,7 +85,9 @@ def test_a_flood_to_unknown_domains_leaves_known_ones_alone(
         _leaves(server, sink, box, f"known{n}")
     bury(server, 20_000, cemetery.names(2000), fresh=True)
     wait_for(lambda: any(row["failures"] for row in server.cli_json("queue", "list")), "the flood to be tried")
-    _judge(server, sink, boxes, "20,000 never tried for 2,000 dead domains", say)
+    took = _fresh(server, sink, boxes, "20,000 never tried for 2,000 dead domains", say)
+    assert statistics.median(took) < 1, took
+    assert max(took) < 3, took
 
 
 def _throughput(server: Server, sink: Sink, boxes: list[str], tag: str) -> float:
@@ -98,7 +102,7 @@ def _throughput(server: Server, sink: Sink, boxes: list[str], tag: str) -> float
 
 @pytest.mark.faults
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif("MAILSTEAD_SEEDS" not in os.environ, reason="a measurement: make faults")
+@pytest.mark.skipif("MAILSTEAD_SEEDS" not in os.environ, reason="a comparison of speeds over many minutes: make faults")
 @pytest.mark.parametrize("domains", [1, 5000])
 def test_throughput_beside_the_dead(
     serve: Callable[..., Server],

@@ -16,7 +16,7 @@ import uvloop
 from mailstead.base.clock import SystemClock
 from mailstead.net.smtp import ConnectFailed, Login, Outcome, Place, SmtpConnection, Timeouts, connect
 from mailstead.net.tls import client_context, make_self_signed, server_context
-from mailstead.proto.smtp.client import Transaction
+from mailstead.proto.smtp.transaction import Transaction
 from peers.scripted_mx import DROP, GARBAGE, HANG, Script, ScriptedMX
 
 T = TypeVar("T")

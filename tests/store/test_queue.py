@@ -56,6 +56,8 @@ def test_lanes_the_fullest_first_with_why_they_wait(filled: Ground) -> None:
         (Selection(account=B), {"m2/0"}),
         (Selection(domain="a.example"), {"m1/0", "m2/0"}),
         (Selection(domain="example"), set()),
+        (Selection(domain="%"), set()),
+        (Selection(domain="_.example"), set()),
         (Selection(state="held"), set()),
         (Selection(message="m1", lane="b.example"), {"m1/1"}),
         (Selection(message="m1' OR '1'='1"), set()),

@@ -271,6 +271,21 @@ def test_closing_finishes_what_was_handed_in(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
+def test_closing_ends_although_nothing_can_be_begun(tmp_path: Path) -> None:
+    async def scene() -> None:
+        db = SqliteDatabase(tmp_path / "mailstead.db", ManualClock())
+        await migrate(db)
+        waiting = asyncio.create_task(db.run(_putting("a")))
+        await asyncio.sleep(0)
+        db._writer.connection.close(True)  # what a disk that is gone looks like to the next BEGIN
+        async with asyncio.timeout(5):
+            await db.close()
+        with pytest.raises(Unreachable):
+            await waiting
+
+    asyncio.run(scene())
+
+
 def test_a_loop_that_is_gone_harms_nobody(tmp_path: Path) -> None:
     db = SqliteDatabase(tmp_path / "mailstead.db", ManualClock())
     asyncio.run(migrate(db))

@@ -81,13 +81,13 @@ ELSEWHERE = Elsewhere()
 
 async def _return_path(tx: Transaction, places: Places, address: str, domain: str) -> Meaning | None:
     """A return path of a message of ours, at our domain or at a customer's MAIL FROM domain; None: no such form."""
-    message = verp.parse(address, places.return_hosts)
+    message = verp.named(address)
     if message is None:
-        message = verp.named(address)
-        if message is None or not await arrivals.sent_as(tx, message, f"{message}@{domain}"):
-            return None
-    sender = await arrivals.sender_of(tx, message)
-    return ReturnPath(address, *sender, message) if sender else UNKNOWN
+        return None
+    sent = await arrivals.sender_of(tx, message)
+    if sent is not None and (domain in places.return_hosts or sent[2].lower() == f"{message}@{domain}"):
+        return ReturnPath(address, sent[0], sent[1], message)
+    return UNKNOWN if domain in places.return_hosts else None
 
 
 async def resolve(tx: Transaction, places: Places, address: str) -> Meaning:

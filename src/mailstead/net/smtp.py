@@ -24,10 +24,9 @@ from mailstead.proto.smtp.client import (
     Ready,
     Refused,
     TlsReady,
-    Transaction,
-    TransactionDone,
 )
 from mailstead.proto.smtp.reply import Reply, harmless
+from mailstead.proto.smtp.transaction import Transaction, TransactionDone
 
 SLICE = 128 << 10  # so much of a long message is handed to the socket at once
 HIGH_WATER = 64 << 10

@@ -14,8 +14,8 @@ from typing import Protocol
 from mailstead.net.smtp import INTERNAL, ConnectFailed, Outcome, SmtpConnection
 from mailstead.outbound.agents import Attempt, Parcel, Route
 from mailstead.outbound.pacing import Pace, PacingSettings
-from mailstead.proto.smtp.client import Transaction
 from mailstead.proto.smtp.reply import Reply
+from mailstead.proto.smtp.transaction import Transaction
 
 OPENING = 300.0  # seconds, for all places of a connection together
 PATIENCE = 900.0  # seconds in line

@@ -110,13 +110,7 @@ async def settle(tx: Transaction, arrival: str, state: str) -> bool:
     return changed > 0
 
 
-async def sender_of(tx: Transaction, message: str) -> tuple[str, str] | None:
-    """``(account, region)`` of a message that we sent, or None: we did not, or have forgotten it."""
-    row = await tx.row("SELECT account, region FROM messages WHERE id = $1", message)
-    return (str(row[0]), str(row[1])) if row else None
-
-
-async def sent_as(tx: Transaction, message: str, return_path: str) -> bool:
-    """Did we send this message with this reverse-path (in lower case)?"""
-    row = await tx.row("SELECT return_path FROM messages WHERE id = $1", message)
-    return row is not None and str(row[0]).lower() == return_path
+async def sender_of(tx: Transaction, message: str) -> tuple[str, str, str] | None:
+    """``(account, region, return path)`` of a message that we sent, or None: we did not, or have forgotten it."""
+    row = await tx.row("SELECT account, region, return_path FROM messages WHERE id = $1", message)
+    return (str(row[0]), str(row[1]), str(row[2])) if row else None

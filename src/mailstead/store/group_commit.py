@@ -143,6 +143,7 @@ class GroupCommit:
             self._hand_over(partial(self._wait_for_lock, loop))
         except apsw.Error as error:
             self._refuse_all(away(error))
+            self._go_on(loop)
         else:
             self._bodies(loop)
 

@@ -6,12 +6,14 @@ call again until it says 0.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from mailstead.store import spool
 from mailstead.store.port import Row, Transaction
 from mailstead.store.spool import NEVER
 
+_WILD = re.compile(r"[%_!]")
 BATCH = 500
 """Deliveries one call of an action changes at most."""
 
@@ -79,8 +81,8 @@ class Selection:
             parts.append(f"d.message IN (SELECT id FROM messages WHERE account = ${first + len(args)})")
             args.append(self.account)
         if self.domain:
-            parts.append(f"lower(d.recipient) LIKE '%@' || ${first + len(args)}")
-            args.append(self.domain)
+            parts.append(f"lower(d.recipient) LIKE ${first + len(args)} ESCAPE '!'")
+            args.append("%@" + _WILD.sub(r"!\g<0>", self.domain))
         return " AND ".join(["d.due IS NOT NULL", *parts]), args
 
 

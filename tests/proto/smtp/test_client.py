@@ -14,23 +14,25 @@ from hypothesis import strategies as st
 from mailstead.proto.errors import LocalProtocolError, RemoteProtocolError
 from mailstead.proto.sasl import Credentials
 from mailstead.proto.smtp.client import (
-    BAD_RECIPIENT,
-    BAD_SENDER,
-    NO_UTF8,
-    TOO_LARGE,
     ClientEngine,
     Closed,
     Event,
     Ready,
     Refused,
     TlsReady,
-    Transaction,
-    TransactionDone,
 )
 from mailstead.proto.smtp.command import Quit, Rcpt
 from mailstead.proto.smtp.dialogue import Offer, mx_offer, submission_offer
 from mailstead.proto.smtp.reply import Reply
 from mailstead.proto.smtp.server import Content, ServerEngine, TlsWanted
+from mailstead.proto.smtp.transaction import (
+    BAD_RECIPIENT,
+    BAD_SENDER,
+    NO_UTF8,
+    TOO_LARGE,
+    Transaction,
+    TransactionDone,
+)
 
 PIPED = b"220 mx\r\n", b"250-mx\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 1000\r\n"
 PLAIN = b"220 mx\r\n", b"250 mx\r\n"

@@ -10,44 +10,22 @@ Not done: BDAT.
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mailstead.base.address import bare
-from mailstead.base.errors import Invalid
 from mailstead.proto import sasl
 from mailstead.proto.errors import LocalProtocolError, RemoteProtocolError
-from mailstead.proto.smtp.content import stuff
 from mailstead.proto.smtp.reply import Reply, ReplyParser
+from mailstead.proto.smtp.transaction import Running, Transaction, TransactionDone
 
 Stage = Literal[
     "greeting", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "content", "dot", "rset", "idle", "quit", "closed"
 ]
 
-# What may stand between angle brackets without becoming another command or parameter.
-_SENDABLE = re.compile(r'(?:[^\x00-\x20\x7f<>"\\]|"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*+")*+')
-
-NO_UTF8 = Reply(550, "the server does not take internationalised mail", "5.6.7")  # RFC 6531 §3.5
-TOO_LARGE = Reply(552, "the message is larger than the server takes", "5.3.4")  # RFC 1870 §6.1
-BAD_SENDER = Reply(553, "the sender's address cannot be sent", "5.1.7")
-BAD_RECIPIENT = Reply(553, "the recipient's address cannot be sent", "5.1.3")
 NO_TLS = Reply(454, "the server does not offer the TLS that we require", "4.7.4")
 NO_AUTH = Reply(454, "the server offers no AUTH mechanism that we may use", "4.7.0")
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """A message and its envelope. ``utf8``: its header needs SMTPUTF8; ``eight_bit`` None: look."""
-
-    sender: str
-    recipients: tuple[str, ...]
-    content: bytes | Sequence[bytes] = field(repr=False)
-    """The message, or its pieces in order; dots are not stuffed yet."""
-    eight_bit: bool | None = None
-    utf8: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +38,6 @@ class Ready:
 @dataclass(frozen=True, slots=True)
 class TlsReady:
     """The server said 220 to STARTTLS: shake hands now, then call ``tls_started``."""
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionDone:
-    """What became of each recipient. ``closing``: the server said 421 and hangs up.
-
-    ``eight_bit_as_is``: 8-bit content went to a server that did not offer 8BITMIME.
-    """
-
-    transaction: Transaction
-    replies: Mapping[str, Reply]
-    accepted: tuple[str, ...]
-    closing: bool = False
-    eight_bit_as_is: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,42 +64,6 @@ class Closed:
 
 
 Event = Ready | TlsReady | TransactionDone | Refused | Closed
-
-
-class _Running:
-    """A transaction on its way. ``commands`` are what is left to be written, with their stages."""
-
-    __slots__ = (
-        "accepted",
-        "answered",
-        "as_is",
-        "commands",
-        "content",
-        "failure",
-        "recipients",
-        "replies",
-        "transaction",
-    )
-
-    def __init__(self, transaction: Transaction) -> None:
-        self.transaction = transaction
-        self.content = b""
-        self.recipients: list[str] = []
-        self.answered = 0
-        self.accepted: list[str] = []
-        self.replies: dict[str, Reply] = {}
-        self.failure: Reply | None = None
-        self.as_is = False
-        self.commands: deque[tuple[Stage, bytes]] = deque()
-
-    def settle(self, reply: Reply) -> None:
-        """Everyone without a reply gets this one."""
-        for recipient in self.transaction.recipients:
-            self.replies.setdefault(recipient, reply)
-
-    def done(self, *, closing: bool = False) -> TransactionDone:
-        accepted = tuple(one for one in self.accepted if self.replies[one].positive)
-        return TransactionDone(self.transaction, self.replies, accepted, closing, self.as_is)
 
 
 class ClientEngine:
@@ -168,7 +96,7 @@ class ClientEngine:
         self._events: deque[Event] = deque()
         self._expected: deque[Stage] = deque(["greeting"])
         self._answers: deque[bytes] = deque()
-        self._running: deque[_Running] = deque()
+        self._running: deque[Running] = deque()
         self._old = False
         self._ready = False
         self._unwanted = False
@@ -236,7 +164,7 @@ class ClientEngine:
             raise LocalProtocolError("no transaction can be sent now")
         if not transaction.recipients:
             raise LocalProtocolError("a transaction without recipients")
-        self._running.append(_Running(transaction))
+        self._running.append(Running(transaction))
         if self._ready:
             self._go_on()
 
@@ -397,73 +325,21 @@ class ClientEngine:
             # RFC 2920 §3.1: a message's content may be the first "command" of a group.
             self._begin(self._running[1])
 
-    def _begin(self, running: _Running) -> bool:
+    def _begin(self, running: Running) -> bool:
         """Write its commands; False: every recipient has a reply already."""
         if not running.recipients and not running.replies:
-            self._prepare(running)
+            running.prepare(self.extensions)
         if not running.recipients:
             return False
         self._write_commands(running)
         return True
 
-    def _write_commands(self, running: _Running) -> None:
+    def _write_commands(self, running: Running) -> None:
         while running.commands:
             stage, line = running.commands.popleft()
             self._write(stage, line)
             if not self._pipelining:
                 return
-
-    def _prepare(self, running: _Running) -> None:
-        """Decide what needs no network, and write down the commands."""
-        transaction, known = running.transaction, self.extensions
-        parts = transaction.content
-        content = parts if isinstance(parts, bytes) else b"".join(parts)
-        paths = self._paths(transaction)
-        refusal = self._refusal(paths, len(content), utf8=transaction.utf8)
-        if refusal is not None:
-            running.settle(refusal)
-            return
-        running.content = stuff(content)
-        eight_bit = transaction.eight_bit if transaction.eight_bit is not None else not content.isascii()
-        running.as_is = eight_bit and "8BITMIME" not in known
-        words = [f"MAIL FROM:<{paths[transaction.sender]}>"]
-        if "SIZE" in known:
-            words.append(f"SIZE={len(content)}")
-        if eight_bit and "8BITMIME" in known:
-            words.append("BODY=8BITMIME")
-        if transaction.utf8 or _needs_utf8(paths):
-            words.append("SMTPUTF8")
-        self._list_commands(running, paths, " ".join(words))
-
-    def _list_commands(self, running: _Running, paths: Mapping[str, str], mail: str) -> None:
-        running.commands.append(("mail", f"{mail}\r\n".encode()))
-        for recipient in dict.fromkeys(running.transaction.recipients):
-            if recipient and _SENDABLE.fullmatch(paths[recipient]):
-                running.recipients.append(recipient)
-                running.commands.append(("rcpt", f"RCPT TO:<{paths[recipient]}>\r\n".encode()))
-            else:
-                running.replies[recipient] = BAD_RECIPIENT
-        running.commands.append(("data", b"DATA\r\n"))
-
-    def _paths(self, transaction: Transaction) -> dict[str, str]:
-        """Each address as it goes on the wire: with A-labels where that makes SMTPUTF8 needless."""
-        paths = {address: address for address in (transaction.sender, *transaction.recipients)}
-        if transaction.utf8 or not _needs_utf8(paths):
-            return paths
-        try:
-            plain = {address: bare(address) for address in paths}
-        except Invalid:
-            return paths
-        return paths if _needs_utf8(plain) else plain
-
-    def _refusal(self, paths: Mapping[str, str], size: int, *, utf8: bool) -> Reply | None:
-        if (utf8 or _needs_utf8(paths)) and "SMTPUTF8" not in self.extensions:
-            return NO_UTF8
-        limit = self.extensions.get("SIZE", "")
-        if limit.isdecimal() and len(limit) <= 20 and 0 < int(limit) < size:
-            return TOO_LARGE
-        sender = next(iter(paths.values()))
-        return None if _SENDABLE.fullmatch(sender) else BAD_SENDER
 
     def _on_rset(self, reply: Reply) -> None:
         if not self._expected:
@@ -519,7 +395,7 @@ class ClientEngine:
         self._finish(running)
         self._go_on()
 
-    def _finish(self, running: _Running) -> None:
+    def _finish(self, running: Running) -> None:
         if running.failure is not None:
             running.settle(running.failure)
         self._running.popleft()
@@ -542,10 +418,6 @@ def _yes(reply: Reply) -> bool:
 def _refusing(reply: Reply) -> Reply:
     """A reply that is neither yes nor no at this place counts as: later (RFC 5321 §4.3.2 knows none)."""
     return Reply(451, f"unexpected reply: {reply}", "4.5.0") if reply.positive else reply
-
-
-def _needs_utf8(paths: Mapping[str, str]) -> bool:
-    return not all(path.isascii() for path in paths.values())
 
 
 def _extensions(reply: Reply) -> dict[str, str]:
