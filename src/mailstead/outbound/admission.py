@@ -13,7 +13,7 @@ from mailstead.outbound.composition import Draft, Options
 from mailstead.outbound.simulator import is_simulator
 from mailstead.proto.addresses import Mailbox
 from mailstead.ses import account as accounts
-from mailstead.ses import configuration_sets, identities, mail_from, suppression
+from mailstead.ses import configuration_sets, dedicated_ips, identities, mail_from, suppression
 from mailstead.ses.account import AccountRegion, Standing
 from mailstead.ses.configuration_sets import ConfigurationSet
 from mailstead.ses.identities import Identity
@@ -114,6 +114,9 @@ async def _configuration_set(tx: Transaction, caller: Caller, name: str) -> Conf
     found = await configuration_sets.get(tx, caller.account, caller.region, name)
     if not found.options.sending_enabled:
         raise Paused(f"Sending paused for configuration set <{name}>. {INBOX}", kind="configuration-set")
+    pool = found.options.delivery.sending_pool
+    if pool and not await dedicated_ips.usable(tx, caller.account, caller.region, pool):
+        raise NotFound(configuration_sets.no_sending_pool(pool), kind="sending-pool")
     return found
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from mailstead.base.errors import AlreadyExists, Invalid, LimitExceeded, NotFound
-from mailstead.ses import identities, tags
+from mailstead.ses import dedicated_ips, identities, tags
 from mailstead.store.port import Row, Transaction
 
 MAX_SETS = 10_000  # SES: operations, limits
@@ -21,8 +21,6 @@ MAX_DELIVERY = (300, 50_400)
 """Seconds (SES: operations, limits)."""
 
 OPTIONAL, REQUIRE = "OPTIONAL", "REQUIRE"
-SHARED_POOL = "ses-shared-pool"
-"""The addresses that all mail leaves from which names no pool."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LIKE = re.compile(r"[%_!]")
@@ -35,6 +33,7 @@ class Delivery:
     tls_policy: str = OPTIONAL
     """``REQUIRE``: not at all without TLS."""
     sending_pool: str = ""
+    """Empty: none is named (ses/dedicated_ips.py)."""
     max_delivery: int | None = None
     """Seconds a delivery is tried for; None: as long as all mail."""
 
@@ -207,11 +206,10 @@ async def create(tx: Transaction, account: str, region: str, name: str, options:
     Raises:
         Invalid: the name, or an option that may not be so.
         AlreadyExists: it is there.
-        NotFound: a pool that is not there.
         LimitExceeded: the account has 10,000.
     """
     check_name(name)
-    _check_delivery(options.delivery)
+    await _check_delivery(tx, account, region, options.delivery)
     await _check_tracking(tx, account, region, options.tracking)
     count = await tx.value(
         "SELECT count(*) FROM configuration_sets WHERE account = $1 AND region = $2", account, region
@@ -279,9 +277,13 @@ async def set_reputation_metrics(tx: Transaction, account: str, region: str, nam
 
 
 async def set_delivery(tx: Transaction, account: str, region: str, name: str, delivery: Delivery) -> None:
-    """Replace the delivery options."""
+    """Replace the delivery options.
+
+    Raises:
+        Invalid: a pool that is not there, a time out of its range.
+    """
     await get(tx, account, region, name)
-    _check_delivery(delivery)
+    await _check_delivery(tx, account, region, delivery)
     what = "tls_policy = $4, sending_pool = $5, max_delivery = $6"
     values = (delivery.tls_policy, delivery.sending_pool, delivery.max_delivery)
     await _change(tx, account, region, name, what, *values)
@@ -292,13 +294,19 @@ async def set_tls_policy(tx: Transaction, account: str, region: str, name: str, 
     await _change(tx, account, region, name, "tls_policy = $4", policy)
 
 
-def _check_delivery(delivery: Delivery) -> None:
+async def _check_delivery(tx: Transaction, account: str, region: str, delivery: Delivery) -> None:
     """A pool is there, a time is in its range."""
-    if delivery.sending_pool not in ("", SHARED_POOL):
-        raise NotFound(f"Dedicated IP pool {delivery.sending_pool[:256]} does not exist.", kind="pool")
+    pool = delivery.sending_pool
+    if pool and not await dedicated_ips.usable(tx, account, region, pool):
+        raise Invalid(no_sending_pool(pool), kind="delivery-options")
     least, most = MAX_DELIVERY
     if delivery.max_delivery is not None and not least <= delivery.max_delivery <= most:
         raise Invalid(f"MaxDeliverySeconds must be between {least} and {most}.", kind="delivery-options")
+
+
+def no_sending_pool(name: str) -> str:
+    """SES's word for a pool of a configuration set that is not there; the angle brackets are its own."""
+    return f"SendingPool <{name[:256]}> doesn't exist"
 
 
 async def set_tracking(

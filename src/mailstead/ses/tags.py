@@ -19,9 +19,17 @@ MAX_VALUE = 256
 IDENTITY = "identity"
 CONFIGURATION_SET = "configuration-set"
 TEMPLATE = "template"
+DEDICATED_IP_POOL = "dedicated-ip-pool"
+MULTI_REGION_ENDPOINT = "multi-region-endpoint"
 
 # Type of a resource: the table that holds it, under account, region and name.
-TABLES = {IDENTITY: "identities", CONFIGURATION_SET: "configuration_sets", TEMPLATE: "templates"}
+TABLES = {
+    IDENTITY: "identities",
+    CONFIGURATION_SET: "configuration_sets",
+    TEMPLATE: "templates",
+    DEDICATED_IP_POOL: "dedicated_ip_pools",
+    MULTI_REGION_ENDPOINT: "multi_region_endpoints",
+}
 
 _ARN = re.compile(r"arn:aws:ses:([a-z0-9-]{1,40}):(\d{12}):([a-z-]{1,60})/(.{1,1024})", re.ASCII)
 _SIGNS = "_.:/=+-@"

@@ -20,6 +20,9 @@ OWNED = (
     "resource_tags",
     "templates",
     "suppressed",
+    "dedicated_ips",
+    "dedicated_ip_pools",
+    "multi_region_endpoints",
     "account_regions",
 )
 
