@@ -46,11 +46,8 @@ PLANNED: dict[str, tuple[str, ...]] = {
     "sesv2": (
         # Sending
         "SendCustomVerificationEmail",
-        # Account
-        "PutAccountDedicatedIpWarmupAttributes PutAccountVdmAttributes PutAccountPricingAttributes",
         # Identities
         "CreateEmailIdentityPolicy UpdateEmailIdentityPolicy GetEmailIdentityPolicies DeleteEmailIdentityPolicy",
-        "AssociateEmailIdentityCertificate DisassociateEmailIdentityCertificate ListEmailIdentityCertificates",
         # Templates
         "CreateCustomVerificationEmailTemplate GetCustomVerificationEmailTemplate",
         "ListCustomVerificationEmailTemplates UpdateCustomVerificationEmailTemplate",
@@ -60,10 +57,6 @@ PLANNED: dict[str, tuple[str, ...]] = {
         "CreateContact GetContact ListContacts UpdateContact DeleteContact",
         # Jobs
         "CreateImportJob GetImportJob ListImportJobs CreateExportJob GetExportJob ListExportJobs CancelExportJob",
-        # Dedicated addresses
-        "CreateDedicatedIpPool GetDedicatedIpPool ListDedicatedIpPools DeleteDedicatedIpPool",
-        "PutDedicatedIpPoolScalingAttributes GetDedicatedIp GetDedicatedIps PutDedicatedIpInPool",
-        "PutDedicatedIpWarmupAttributes",
         # Deliverability dashboard
         "PutDeliverabilityDashboardOption GetDeliverabilityDashboardOptions CreateDeliverabilityTestReport",
         "GetDeliverabilityTestReport ListDeliverabilityTestReports GetBlacklistReports GetDomainStatisticsReport",
@@ -75,17 +68,20 @@ PLANNED: dict[str, tuple[str, ...]] = {
         # Tenants
         "CreateTenant GetTenant ListTenants DeleteTenant CreateTenantResourceAssociation",
         "DeleteTenantResourceAssociation ListTenantResources ListResourceTenants PutTenantSuppressionAttributes",
-        # Multi-region endpoints
-        "CreateMultiRegionEndpoint GetMultiRegionEndpoint ListMultiRegionEndpoints DeleteMultiRegionEndpoint",
     ),
 }
 """Service: operations that will come, a few a line."""
+
+_NO_CERTIFICATES = "S/MIME certificates are held by AWS Certificate Manager, a service of its own."
 
 DECLINED: dict[tuple[str, str], str] = {
     (
         "sesv2",
         "PutConfigurationSetArchivingOptions",
     ): "the archives of Amazon SES Mail Manager are a service of their own.",
+    ("sesv2", "AssociateEmailIdentityCertificate"): _NO_CERTIFICATES,
+    ("sesv2", "DisassociateEmailIdentityCertificate"): _NO_CERTIFICATES,
+    ("sesv2", "ListEmailIdentityCertificates"): _NO_CERTIFICATES,
 }
 """(service, operation): why it will not come."""
 
@@ -97,6 +93,12 @@ _NO_HEADERS = "the switch is kept; nothing is published that could hold them."
 _NO_LINKS = "the options are kept; links and opens are not tracked."
 _NO_METRICS = "the switch is kept; no metrics are written."
 _NO_INSIGHTS = "the options are kept; no insights are gathered."
+_NO_POOLS = "addresses and pools are kept; mail leaves from the address that the system chooses."
+_NO_WARM_UP = "what is set is kept and told; nothing is paced by it, and no percentage grows by itself."
+_NO_FAILOVER = (
+    "mail that names it goes the way of the region it is sent in; SDKs sign such sends with SigV4A, which is refused."
+)
+_NO_BILL = "the plan is kept and told; nothing is billed."
 _NO_GROUPS = "its options of tracking, reputation and insights are kept and have no effect."
 
 NOT_YET: dict[tuple[str, str], str] = {
@@ -109,6 +111,9 @@ NOT_YET: dict[tuple[str, str], str] = {
     ("ses", "CreateConfigurationSetTrackingOptions"): _NO_LINKS,
     ("ses", "UpdateConfigurationSetTrackingOptions"): _NO_LINKS,
     ("ses", "UpdateConfigurationSetReputationMetricsEnabled"): _NO_METRICS,
+    ("sesv2", "PutAccountDedicatedIpWarmupAttributes"): _NO_WARM_UP,
+    ("sesv2", "PutAccountVdmAttributes"): _NO_INSIGHTS,
+    ("sesv2", "PutAccountPricingAttributes"): _NO_BILL,
     ("sesv2", "CreateEmailIdentity"): _NO_MAIL,
     ("sesv2", "CreateConfigurationSet"): _NO_GROUPS,
     ("sesv2", "CreateConfigurationSetEventDestination"): _NOBODY_TOLD,
@@ -116,6 +121,11 @@ NOT_YET: dict[tuple[str, str], str] = {
     ("sesv2", "PutConfigurationSetReputationOptions"): _NO_METRICS,
     ("sesv2", "PutConfigurationSetTrackingOptions"): _NO_LINKS,
     ("sesv2", "PutConfigurationSetVdmOptions"): _NO_INSIGHTS,
+    ("sesv2", "CreateDedicatedIpPool"): _NO_POOLS,
+    ("sesv2", "PutDedicatedIpPoolScalingAttributes"): _NO_WARM_UP,
+    ("sesv2", "PutDedicatedIpInPool"): _NO_POOLS,
+    ("sesv2", "PutDedicatedIpWarmupAttributes"): _NO_WARM_UP,
+    ("sesv2", "CreateMultiRegionEndpoint"): _NO_FAILOVER,
 }
 """(service, operation) that is offered: what does not come of its success yet, for the page of operations."""
 

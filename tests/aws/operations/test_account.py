@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from mailstead.base.clock import MINUTE
+from mailstead.base.clock import DAY, MINUTE
 from mailstead.ses import account, credentials, events, quota
 
 A, B = "111111111111", "222222222222"
@@ -169,3 +169,38 @@ def test_details_without_a_request(cloud):
     v2.put_account_details(**DETAILS, ProductionAccessEnabled=False)
     assert v2.get_account()["Details"] == DETAILS
     assert refused(v2.put_account_details, MailType="SPAM", WebsiteURL="x") == ("BadRequestException", 400)
+
+
+def test_the_switches_of_insights(cloud):
+    here = cloud()
+    v2 = here.client("sesv2")
+    assert "VdmAttributes" not in v2.get_account()
+    v2.put_account_vdm_attributes(VdmAttributes={"VdmEnabled": "DISABLED"})
+    assert v2.get_account()["VdmAttributes"] == {"VdmEnabled": "DISABLED"}
+    v2.put_account_vdm_attributes(
+        VdmAttributes={"VdmEnabled": "ENABLED", "DashboardAttributes": {"EngagementMetrics": "ENABLED"}}
+    )
+    assert v2.get_account()["VdmAttributes"] == {
+        "VdmEnabled": "ENABLED",
+        "DashboardAttributes": {"EngagementMetrics": "ENABLED"},
+        "GuardianAttributes": {"OptimizedSharedDelivery": "DISABLED"},
+    }
+    v2.put_account_vdm_attributes(
+        VdmAttributes={"VdmEnabled": "ENABLED", "GuardianAttributes": {"OptimizedSharedDelivery": "ENABLED"}}
+    )
+    assert v2.get_account()["VdmAttributes"]["DashboardAttributes"] == {"EngagementMetrics": "DISABLED"}
+    assert refused(v2.put_account_vdm_attributes, VdmAttributes={"VdmEnabled": "ON"})[0] == "BadRequestException"
+    assert "VdmAttributes" not in here.client("sesv2", "222222222222").get_account()
+
+
+def test_a_pricing_plan(cloud):
+    here = cloud()
+    v2 = here.client("sesv2")
+    assert "PricingAttributes" not in v2.get_account()
+    v2.put_account_pricing_attributes(Plan="PRO")
+    assert v2.get_account()["PricingAttributes"] == {"CurrentPlan": "PRO"}
+    v2.put_account_pricing_attributes(Plan="NONE")
+    assert v2.get_account()["PricingAttributes"] == {"CurrentPlan": "PRO", "NextPlan": "NONE"}
+    here.ground.clock.advance(31 * DAY)
+    assert v2.get_account()["PricingAttributes"] == {"CurrentPlan": "NONE"}
+    assert refused(v2.put_account_pricing_attributes, Plan="GOLD")[0] == "BadRequestException"

@@ -218,7 +218,7 @@ def test_nothing_can_be_done_to_what_is_not_there(v1, v2):
         ({"ConfigurationSetName": "a b"}, "BadRequestException", "<a b>: only alphanumeric"),
         ({"ConfigurationSetName": "x" * 65}, "BadRequestException", "only alphanumeric"),
         ({"ConfigurationSetName": "é"}, "BadRequestException", "only alphanumeric"),
-        ({"DeliveryOptions": {"SendingPoolName": "mine"}}, "NotFoundException", "pool mine does not exist"),
+        ({"DeliveryOptions": {"SendingPoolName": "mine"}}, "BadRequestException", "SendingPool <mine> doesn't exist"),
         ({"DeliveryOptions": {"MaxDeliverySeconds": 50401}}, "BadRequestException", "less than or equal to 50400"),
         ({"TrackingOptions": {"CustomRedirectDomain": "x.org"}}, "BadRequestException", "<x.org> is not verified"),
         ({"SuppressionOptions": {"SuppressionScope": "TENANT"}}, "UnsupportedOperation", "Tenants"),

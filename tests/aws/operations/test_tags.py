@@ -33,18 +33,26 @@ MAKE = {
         "delete_configuration_set",
         {"ConfigurationSetName": "mine"},
     ),
+    "dedicated-ip-pool/mine": ("create_dedicated_ip_pool", "delete_dedicated_ip_pool", {"PoolName": "mine"}),
+    "multi-region-endpoint/mine": (
+        "create_multi_region_endpoint",
+        "delete_multi_region_endpoint",
+        {"EndpointName": "mine"},
+    ),
 }
+MORE = {"create_multi_region_endpoint": {"Details": {"RoutesDetails": [{"Region": "eu-west-1"}]}}}
 
 
 @pytest.mark.parametrize("resource", MAKE)
 def test_a_life(here, resource):
     make, delete, name = MAKE[resource]
+    more = MORE.get(make, {})
     v2, arn = here.client("sesv2"), ARN + resource
 
     def found():
         return v2.list_tags_for_resource(ResourceArn=arn)["Tags"]
 
-    getattr(v2, make)(**name, Tags=tags(team="shop", stage="test"))
+    getattr(v2, make)(**name, **more, Tags=tags(team="shop", stage="test"))
     assert found() == tags(stage="test", team="shop")
     v2.tag_resource(ResourceArn=arn, Tags=tags(team="ship", empty="", **{"k:/=+-@._ é": "가 나"}))
     assert found() == tags(empty="", **{"k:/=+-@._ é": "가 나"}, stage="test", team="ship")
@@ -55,7 +63,7 @@ def test_a_life(here, resource):
     assert refused(v2.list_tags_for_resource, ResourceArn=arn) == gone
     assert refused(v2.tag_resource, ResourceArn=arn, Tags=tags(a="b")) == gone
     assert refused(v2.untag_resource, ResourceArn=arn, TagKeys=["a"]) == gone
-    getattr(v2, make)(**name)
+    getattr(v2, make)(**name, **more)
     assert found() == []
 
 

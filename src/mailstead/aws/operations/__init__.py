@@ -8,9 +8,11 @@ from __future__ import annotations
 from mailstead.aws.operations import (
     account,
     configuration_sets,
+    dedicated_ips,
     event_destinations,
     identities,
     identity_settings,
+    multi_region,
     sending,
     suppression,
     tags,
@@ -24,9 +26,11 @@ __all__ = ["HANDLED", "Handlers", "Services", "build"]
 _PARTS = (
     account,
     configuration_sets,
+    dedicated_ips,
     event_destinations,
     identities,
     identity_settings,
+    multi_region,
     sending,
     suppression,
     tags,

@@ -9,8 +9,9 @@ from typing import Any
 from mailstead.aws.operations.configuration_sets import validation_of, validation_shown
 from mailstead.aws.operations.services import SES, SESV2, STS, Handlers, Request, Services
 from mailstead.ses import account as accounts
-from mailstead.ses import quota, statistics
+from mailstead.ses import account_options, quota, statistics
 from mailstead.ses.account import SHUTDOWN, AccountRegion, Attributes, Details, Review
+from mailstead.ses.account_options import DISABLED, ENABLED, AccountOptions, Vdm
 from mailstead.ses.principals import ROOT, Caller
 from mailstead.ses.quota import Quota
 from mailstead.store.port import Transaction
@@ -23,8 +24,10 @@ HANDLED = frozenset(
         (SES, "UpdateAccountSendingEnabled"),
         (SESV2, "GetAccount"),
         (SESV2, "PutAccountDetails"),
+        (SESV2, "PutAccountPricingAttributes"),
         (SESV2, "PutAccountSendingAttributes"),
         (SESV2, "PutAccountSuppressionAttributes"),
+        (SESV2, "PutAccountVdmAttributes"),
         (STS, "GetCallerIdentity"),
     }
 )
@@ -40,8 +43,10 @@ def handlers(services: Services) -> Handlers:
         (SES, "UpdateAccountSendingEnabled"): operations.update_sending_enabled,
         (SESV2, "GetAccount"): operations.get_account,
         (SESV2, "PutAccountDetails"): operations.put_details,
+        (SESV2, "PutAccountPricingAttributes"): operations.put_plan,
         (SESV2, "PutAccountSendingAttributes"): operations.put_sending,
         (SESV2, "PutAccountSuppressionAttributes"): operations.put_suppression,
+        (SESV2, "PutAccountVdmAttributes"): operations.put_vdm,
         (STS, "GetCallerIdentity"): operations.caller_identity,
     }
 
@@ -111,6 +116,23 @@ class _Account:
         )
         return {}
 
+    async def put_vdm(self, request: Request) -> dict[str, Any]:
+        caller, given = request.caller, request.params["VdmAttributes"]
+        vdm = Vdm(
+            given["VdmEnabled"] == ENABLED,
+            (given.get("DashboardAttributes") or {}).get("EngagementMetrics", DISABLED),
+            (given.get("GuardianAttributes") or {}).get("OptimizedSharedDelivery", DISABLED),
+        )
+        await self._services.region_of(caller)
+        await self._db.run(lambda tx: account_options.set_vdm(tx, caller.account, caller.region, vdm))
+        return {}
+
+    async def put_plan(self, request: Request) -> dict[str, Any]:
+        caller, plan = request.caller, request.params["Plan"]
+        await self._services.region_of(caller)
+        await self._db.run(lambda tx: account_options.set_plan(tx, caller.account, caller.region, plan))
+        return {}
+
     async def put_details(self, request: Request) -> dict[str, Any]:
         """The operator answers a request with ``account review``."""
         caller, params = request.caller, request.params
@@ -133,7 +155,8 @@ class _Account:
             account = await accounts.get(tx, region.account)
             kept = await accounts.attributes(tx, caller.account, caller.region)
             review = await accounts.review_of(tx, caller.account, caller.region)
-            return _shown(region, kept, review, closed=account.closed)
+            chosen = await account_options.get(tx, caller.account, caller.region)
+            return {**_shown(region, kept, review, closed=account.closed), **_chosen(chosen)}
 
         return {**await self._db.read(look), "SendQuota": _quota(await self._read_quota(caller))}
 
@@ -147,14 +170,34 @@ def _shown(region: AccountRegion, kept: Attributes, review: Review | None, *, cl
     if kept.validation:
         suppression["ValidationAttributes"] = validation_shown(kept.validation)
     answer = {
-        "DedicatedIpAutoWarmupEnabled": False,
         "EnforcementStatus": SHUTDOWN if closed else region.enforcement,
         "ProductionAccessEnabled": region.production_access,
         "SendingEnabled": region.sending_enabled,
         "SuppressionAttributes": suppression,
-        "VdmAttributes": {"VdmEnabled": "DISABLED"},
     }
     return answer if review is None else {**answer, "Details": _details(review)}
+
+
+def _chosen(options: AccountOptions) -> dict[str, Any]:
+    """What the account has chosen; where it never said anything SES leaves the member out."""
+    answer: dict[str, Any] = {"DedicatedIpAutoWarmupEnabled": options.auto_warmup}
+    if options.vdm is not None:
+        answer["VdmAttributes"] = _vdm_shown(options.vdm)
+    if options.plan is not None:
+        coming = {"NextPlan": options.plan.coming} if options.plan.coming else {}
+        answer["PricingAttributes"] = {"CurrentPlan": options.plan.current, **coming}
+    return answer
+
+
+def _vdm_shown(vdm: Vdm) -> dict[str, Any]:
+    """The switches below the first one are told only while that is on."""
+    if not vdm.enabled:
+        return {"VdmEnabled": DISABLED}
+    return {
+        "VdmEnabled": ENABLED,
+        "DashboardAttributes": {"EngagementMetrics": vdm.engagement_metrics},
+        "GuardianAttributes": {"OptimizedSharedDelivery": vdm.shared_delivery},
+    }
 
 
 def _details(review: Review) -> dict[str, Any]:

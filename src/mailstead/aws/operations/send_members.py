@@ -16,7 +16,6 @@ from mailstead.ses import message_tags
 
 NOT_OFFERED = {
     "TenantName": "Tenants are not offered yet.",
-    "EndpointId": "Multi-region endpoints are not offered yet.",
     "ListManagementOptions": "List management is not offered yet.",
 }
 """Members of v2 SendEmail that would seem to work and have no effect."""

@@ -1,7 +1,7 @@
 """Sending: SendEmail and SendRawEmail of v1 and SendEmail of v2, all through one door.
 
 Sends of templates besides v2 SendEmail stand in ``templated_sending``.
-Not done yet: list management, tenants, tracking by message, endpoints of several regions.
+Not done yet: list management, tenants, tracking by message.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from mailstead.aws.operations.multi_region import check_endpoint
 from mailstead.aws.operations.send_members import (
     check_count,
     destination_of,
@@ -90,6 +91,7 @@ class _Sending:
     async def send_email_v2(self, request: Request) -> dict[str, Any]:
         params = request.params
         refuse_what_waits(params)
+        await check_endpoint(self._db, request)
         content = params["Content"]
         given = [name for name in ("Simple", "Raw", "Template") if content.get(name) is not None]
         if len(given) != 1:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mailstead.aws.operations.multi_region import check_endpoint
 from mailstead.aws.operations.send_members import (
     Pairs,
     attachments_of,
@@ -184,6 +185,7 @@ class _TemplatedSending:
     async def bulk_v2(self, request: Request) -> dict[str, Any]:
         params = request.params
         refuse_what_waits(params)
+        await check_endpoint(self._db, request)
         given = params["DefaultContent"].get("Template")
         if given is None:
             raise Invalid("DefaultContent must have a Template.")
