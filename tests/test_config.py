@@ -19,6 +19,7 @@ from mailstead.config import (
     HostedDomain,
     Listen,
     Settings,
+    Source,
     load,
     running,
     text_of_duration,
@@ -138,6 +139,22 @@ def test_lists_are_arrays_or_words_with_commas(tmp_path: Path) -> None:
     assert load(sets=["hosted.domains=a.example, b.example=123456789012"]).hosted.domains == wanted
 
 
+def test_sources_are_addresses_with_a_pool_and_a_name() -> None:
+    wanted = (Source("news", "192.0.2.25", "mail1.example.com"), Source("b", "2001:db8::1", "mail2.example.com"))
+    assert (
+        load(
+            sets=["delivery.sources=news:192.0.2.25=Mail1.example.com, b:[2001:DB8::1]=mail2.example.com"]
+        ).delivery.sources
+        == wanted
+    )
+    assert (
+        load(
+            sets=["delivery.sources=news:192.0.2.25=mail1.example.com,b:2001:db8::1=mail2.example.com"]
+        ).delivery.sources
+        == wanted
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -215,6 +232,15 @@ def test_an_unknown_name_in_the_file_is_refused_with_the_nearest(tmp_path: Path)
         "dns.resolver=resolver.example",
         "hosted.domains=exa mple",
         "hosted.domains=a.example=12",
+        "delivery.sources=192.0.2.25",
+        "delivery.sources=news:192.0.2.25",
+        "delivery.sources=news:192.0.2.25=",
+        "delivery.sources=news:192.0.2=mail.example.com",
+        "delivery.sources=news:0.0.0.0=mail.example.com",
+        "delivery.sources=ne ws:192.0.2.25=mail.example.com",
+        "delivery.sources=:192.0.2.25=mail.example.com",
+        "delivery.sources=news:192.0.2.25=mail 1",
+        "delivery.sources=a:192.0.2.25=a.example,b:192.0.2.25=b.example",
         "submission.trusted=10.0.0.0/8",
         "submission.trusted=10.0.0.0/99=000000000000",
         "events.allow_private_targets=perhaps",

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from mailstead.base.clock import HOUR, MINUTE
+from mailstead.base.errors import NotFound
 from mailstead.outbound.composition import Options
 from mailstead.proto.smtp.reply import Reply
-from mailstead.ses import configuration_sets, events, identities
+from mailstead.ses import configuration_sets, dedicated_ips, events, identities
 from mailstead.ses.configuration_sets import Delivery
 from mailstead.store import spool
 from peers.yard import ACCOUNT, REGION, RETRY_FOR, Yard
@@ -66,6 +67,16 @@ def test_it_stays_with_the_message(yard: Yard) -> None:
     assert (found.configuration_set, found.require_tls, found.max_delivery) == ("mine", 1, 300)
     yard.deliver()
     assert yard.states(message) == [("r@example.net", "delivered")]
+
+
+def test_a_pool_that_is_gone_refuses_its_mail(yard: Yard) -> None:
+    yard.run(lambda tx: dedicated_ips.create_pool(tx, ACCOUNT, REGION, "news"))
+    make(yard, "mine", delivery=Delivery(sending_pool="news"))
+    yard.submit("r@example.net", options=Options(configuration_set="mine"))
+    yard.run(lambda tx: dedicated_ips.delete_pool(tx, ACCOUNT, REGION, "news"))
+    with pytest.raises(NotFound, match="SendingPool <news> doesn't exist") as caught:
+        yard.submit("r@example.net", options=Options(configuration_set="mine"))
+    assert caught.value.kind == "sending-pool"
 
 
 def test_tls_is_required_for_its_mail_alone(yard: Yard) -> None:

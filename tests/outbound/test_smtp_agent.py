@@ -15,7 +15,7 @@ import uvloop
 from mailstead.base.clock import ManualClock, SystemClock
 from mailstead.net.smtp import Timeouts
 from mailstead.net.tls import make_self_signed, server_context
-from mailstead.outbound.agents import Attempt, Host, Parcel, Route
+from mailstead.outbound.agents import Attempt, Host, Parcel, Route, Source
 from mailstead.outbound.pacing import PacingSettings
 from mailstead.outbound.smtp_agent import MAX_RECIPIENTS, SmtpAgent, SmtpSettings
 from mailstead.proto.smtp.reply import Reply
@@ -523,3 +523,57 @@ def test_our_own_failure_is_a_451_and_nobody_waits_for_ever() -> None:
 
     with ScriptedMX() as mx:
         run(scene)
+
+
+# -- from an address of an account's own
+
+LOCAL = Source("127.0.0.21", "out1.example.org")
+
+
+def own(way: Route, source: Source = LOCAL) -> Route:
+    return replace(way, source=source)
+
+
+def test_it_leaves_from_its_source_under_its_name() -> None:
+    with ScriptedMX() as mx:
+
+        async def scene(agent: SmtpAgent) -> None:
+            ours = await agent.attempt(own(route(host(mx))), parcel(message="own"))
+            shared = await agent.attempt(route(host(mx)), parcel(message="shared"))
+            assert (ours.source_ip, shared.source_ip) == ("127.0.0.21", "127.0.0.1")
+
+        run(scene)
+        assert [line for line in mx.log if line.startswith("EHLO")] == ["EHLO out1.example.org", "EHLO me.example"]
+        days = [taken.content.partition(b"X-SES-Outgoing: ")[2].split(b"\r\n")[0] for taken in mx.messages]
+        assert days == [b"2026.03.27-127.0.0.21", b"2026.03.27-127.0.0.1"]
+
+
+def test_what_befalls_one_source_is_not_held_against_the_others() -> None:
+    with ScriptedMX(Script(replies={"connect": DROP})) as mx:
+
+        async def scene(agent: SmtpAgent) -> None:
+            ours = await agent.attempt(own(route(host(mx))), parcel())
+            assert not ours.reached
+            mx.script = Script()
+            again = await agent.attempt(own(route(host(mx))), parcel())
+            shared = await agent.attempt(route(host(mx)), parcel())
+            assert (again.reached, codes(again), codes(shared)) == (False, [421], [250])
+
+        run(scene)
+        assert len(mx.messages) == 1
+
+
+@pytest.mark.parametrize("ip", ["::1", "192.0.2.1"])  # another family; an address that no machine has (RFC 5737)
+def test_a_source_that_cannot_be_used(ip: str) -> None:
+    with ScriptedMX() as mx:
+
+        async def scene(agent: SmtpAgent) -> None:
+            ours = await agent.attempt(own(route(host(mx)), Source(ip, "out.example.org")), parcel())
+            assert (ours.reached, [code // 100 for code in codes(ours)]) == (False, [4])
+            assert codes(await agent.attempt(route(host(mx)), parcel())) == [250]
+
+        run(scene)
+
+
+def codes(attempt: Attempt) -> list[int]:
+    return [reply.code for reply in attempt.replies.values()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from mailstead.outbound.notices import Office
 from mailstead.outbound.scheduler import Scheduler
 from mailstead.outbound.settlement import Settlement
 from mailstead.outbound.signing import Signing
+from mailstead.outbound.sources import Sources
 from mailstead.outbound.submission import Submissions
 from mailstead.proto.dns import DnsError
 from mailstead.proto.smtp.reply import Reply
@@ -53,6 +54,8 @@ class ByDomain:
         self.unknown: set[str] = set()
         """Lanes that DNS cannot tell of now."""
         self.refusals: dict[str, Reply] = {}
+        self.way = Route("scripted", "")
+        """Of every lane, but for its site and its refusal."""
 
     def lane_for(self, recipient: str) -> str:
         return recipient.rpartition("@")[2].lower()
@@ -60,7 +63,7 @@ class ByDomain:
     async def route(self, lane: str) -> Route:
         if lane in self.unknown:
             raise DnsError(f"Unable to lookup DNS for {lane}")
-        return Route("scripted", lane, refusal=self.refusals.get(lane))
+        return replace(self.way, site=lane, refusal=self.refusals.get(lane))
 
 
 @dataclass
@@ -144,6 +147,8 @@ class Yard:
         self.office = Office("mail.example.org", PROVIDER, RETRY_FOR)
         self.signing = Signing(self.runtime, provider)
         self.settlement = Settlement(self.runtime, self.office, self.router, self.signing.forget)
+        self.sources: dict[str, str] = {}
+        """Addresses that accounts may have for themselves, with their names."""
         self.limiter = quota.RateLimiter()
         self.terms = Terms(PROVIDER, RETRY_FOR, NewAccount(200, 1, production=False))
         self.submissions = Submissions(self.runtime, self.router, self.terms, self.limiter)
@@ -158,8 +163,9 @@ class Yard:
         await identities.create(tx, ACCOUNT, REGION, "example.com", verified=True)  # type: ignore[arg-type]
 
     def new_scheduler(self) -> Scheduler:
-        agents = {"scripted": self.script}
-        self.deliverer = Deliveries(self.runtime, self.router, agents, self.signing, self.settlement)
+        agents = {"scripted": self.script, "smtp": self.script}
+        sources = Sources(self.runtime, self.sources)
+        self.deliverer = Deliveries(self.runtime, self.router, agents, self.signing, self.settlement, sources=sources)
         return Scheduler(self.runtime, self.deliverer)
 
     def close(self) -> None:

@@ -34,6 +34,7 @@ from mailstead.outbound.settlement import Settlement
 from mailstead.outbound.signing import Signing
 from mailstead.outbound.simulator import SimulatorAgent
 from mailstead.outbound.smtp_agent import SmtpAgent, SmtpSettings
+from mailstead.outbound.sources import Sources
 from mailstead.outbound.submission import Submissions
 from mailstead.runtime import Runtime
 from mailstead.servers.http import HttpServer, Place
@@ -152,7 +153,8 @@ async def _delivery(house: House, router: Router, local: LocalAgent) -> Schedule
     retry_for = settings.delivery.retry_for
     office = Office(house.hostname, settings.provider.domain, retry_for)
     settlement = Settlement(runtime, office, router, signing.forget)
-    deliveries = Deliveries(runtime, router, agents, signing, settlement)
+    sources = Sources(runtime, {source.address: source.hostname for source in settings.delivery.sources})
+    deliveries = Deliveries(runtime, router, agents, signing, settlement, sources=sources)
     scheduler = Scheduler(runtime, deliveries)
     if house.plays("delivery"):
         house.run("deliveries", scheduler.run())

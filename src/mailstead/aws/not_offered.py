@@ -93,7 +93,7 @@ _NO_HEADERS = "the switch is kept; nothing is published that could hold them."
 _NO_LINKS = "the options are kept; links and opens are not tracked."
 _NO_METRICS = "the switch is kept; no metrics are written."
 _NO_INSIGHTS = "the options are kept; no insights are gathered."
-_NO_POOLS = "addresses and pools are kept; mail leaves from the address that the system chooses."
+_NO_SCALING = "a managed pool has the addresses that are put into it; it neither grows nor warms up by itself."
 _NO_WARM_UP = "what is set is kept and told; nothing is paced by it, and no percentage grows by itself."
 _NO_FAILOVER = (
     "mail that names it goes the way of the region it is sent in; SDKs sign such sends with SigV4A, which is refused."
@@ -121,9 +121,8 @@ NOT_YET: dict[tuple[str, str], str] = {
     ("sesv2", "PutConfigurationSetReputationOptions"): _NO_METRICS,
     ("sesv2", "PutConfigurationSetTrackingOptions"): _NO_LINKS,
     ("sesv2", "PutConfigurationSetVdmOptions"): _NO_INSIGHTS,
-    ("sesv2", "CreateDedicatedIpPool"): _NO_POOLS,
-    ("sesv2", "PutDedicatedIpPoolScalingAttributes"): _NO_WARM_UP,
-    ("sesv2", "PutDedicatedIpInPool"): _NO_POOLS,
+    ("sesv2", "CreateDedicatedIpPool"): _NO_SCALING,
+    ("sesv2", "PutDedicatedIpPoolScalingAttributes"): _NO_SCALING,
     ("sesv2", "PutDedicatedIpWarmupAttributes"): _NO_WARM_UP,
     ("sesv2", "CreateMultiRegionEndpoint"): _NO_FAILOVER,
 }

@@ -22,6 +22,7 @@ COMMANDS = {
     "dns": ("dns", "What to publish in DNS."),
     "events": ("events", "What happened to messages."),
     "identity": ("identity", "Addresses and domains that accounts send as."),
+    "ip": ("ip", "Addresses that accounts have for themselves."),
     "key": ("key", "Access keys and SMTP passwords."),
     "queue": ("queue", "Mail that waits."),
     "send": ("send", "Send one message from the shell."),

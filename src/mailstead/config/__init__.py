@@ -1,5 +1,6 @@
 """Configuration: typed settings from a file, the environment and the command line."""
 
+from mailstead.config.outgoing import Source
 from mailstead.config.settings import KEYS, ROLES, SECTIONS, Key, Settings
 from mailstead.config.sources import ConfigError, data_directory, load
 from mailstead.config.values import HostedDomain, Listen, Smarthost, TrustedNetwork, text_of_duration, text_of_size
@@ -14,6 +15,7 @@ __all__ = [
     "Listen",
     "Settings",
     "Smarthost",
+    "Source",
     "TrustedNetwork",
     "data_directory",
     "load",

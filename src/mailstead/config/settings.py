@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mailstead.config import outgoing
 from mailstead.config import values as v
+from mailstead.config.outgoing import Source
 from mailstead.config.values import HostedDomain, Kind, Listen, Network, Smarthost, TrustedNetwork
 from mailstead.ses.account import NewAccount
 
@@ -148,11 +150,11 @@ class Delivery:
     timeout_final: int = setting(
         v.duration, "10m", "How long to wait for the reply to the end of a message (RFC 5321 §4.5.3.2.6)."
     )
-    sources: tuple[str, ...] = setting(
-        v.list_of(lambda item: item, "POOL:ADDRESS=EHLO-NAME"),
+    sources: tuple[Source, ...] = setting(
+        outgoing.sources,
         "",
-        "IP pools: `POOL:ADDRESS=EHLO-NAME` for each address we send from. Default: one pool, the system's address.",
-        unused=True,
+        "IP pools: `POOL:ADDRESS=EHLO-NAME` for each address of this machine that an account may have for itself"
+        " (`mailstead ip assign`). All other mail leaves from the address that the system chooses.",
     )
 
 

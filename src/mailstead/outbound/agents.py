@@ -21,6 +21,15 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """An address of ours that an account has for itself."""
+
+    ip: str
+    hostname: str
+    """For EHLO."""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Where a destination's mail goes."""
 
@@ -36,6 +45,8 @@ class Route:
     password: str = field(default="", repr=False)
     tls: str = "opportunistic"
     """``opportunistic``, ``require``, ``implicit`` or ``none``."""
+    source: Source | None = None
+    """Where it leaves from; None: the agent's own address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,8 @@ class Attempt:
     """``TLSv1.3 TLS_AES_256_GCM_SHA384``, empty in clear."""
     reached: bool = True
     """False: no server of the destination talked to us; then the whole destination waits, not only this message."""
+    alone: bool = False
+    """True: it left from an account's own address; then what was not reached says nothing for the mail of others."""
 
 
 class Agent(Protocol):

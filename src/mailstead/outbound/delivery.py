@@ -22,6 +22,7 @@ from mailstead.outbound.agents import Agent, Attempt, Parcel, Route
 from mailstead.outbound.budget import Budget
 from mailstead.outbound.settlement import Case, Settlement, Verdict
 from mailstead.outbound.signing import Signing
+from mailstead.outbound.sources import Sources
 from mailstead.proto.dns import DnsError
 from mailstead.proto.message import Message
 from mailstead.proto.smtp.reply import Reply
@@ -90,12 +91,15 @@ class Deliveries:
         agents: Mapping[str, Agent],
         signing: Signing,
         settling: Settlement,
+        *,
+        sources: Sources | None = None,
     ) -> None:
         self._runtime = runtime
         self._router = router
         self._agents = agents
         self._signing = signing
         self._settlement = settling
+        self._sources = sources or Sources(runtime, {})
         self._budget = Budget(IN_MEMORY)
         self._probing = Budget(PROBING_IN_MEMORY)
         self.known: OrderedDict[str, None] = OrderedDict()
@@ -154,7 +158,7 @@ class Deliveries:
         if attempt.reached:
             lane.failures = 0
             self._answered(lane)
-        else:
+        elif not attempt.alone:
             lane.unreached = next(iter(attempt.replies.values()))
             self.known.pop(lane.name, None)
         await self._settle(Case(message, original, attempt, lane.name, failing), verdicts)
@@ -205,6 +209,9 @@ class Deliveries:
         if route.refusal is not None:
             # A definite one is the domain's own answer; "cannot be told now" is nobody's.
             return Attempt(dict.fromkeys(recipients, route.refusal), reached=not route.refusal.transient)
+        route = await self._sources.choose(message, route)
+        if route.refusal is not None:
+            return replace(unreached(recipients, route.refusal), alone=True)
         if message.require_tls and route.tls == "opportunistic":
             route = replace(route, tls="require")
         signatures = await self._signing.sign(message, original)
@@ -219,7 +226,8 @@ class Deliveries:
             date=self._today() if message.origin == "submission" else "",
             eight_bit=bool(message.eight_bit),
         )
-        return await self._agents[route.agent].attempt(route, parcel)
+        attempt = await self._agents[route.agent].attempt(route, parcel)
+        return replace(attempt, alone=True) if route.source is not None else attempt
 
     def _today(self) -> str:
         return _day(self._runtime.clock.now() // DAY)

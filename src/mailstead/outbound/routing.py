@@ -258,7 +258,7 @@ class Router:
     def _is_own(self, address: str, port: int) -> bool:
         address = str(_plain(address))
         for own, own_port in self.own_addresses:
-            if own_port == port and (own == address or (own in ("0.0.0.0", "::") and _ours(address))):  # noqa: S104
+            if own_port == port and (own == address or (own in ("0.0.0.0", "::") and bindable(address))):  # noqa: S104
                 return True
         return False
 
@@ -317,7 +317,7 @@ def _loopback(address: str) -> bool:
     return _plain(address).is_loopback
 
 
-def _ours(address: str) -> bool:
+def bindable(address: str) -> bool:
     """Does this machine have the address? Only then can a socket be bound to it."""
     parsed = _plain(address)
     family = socket.AF_INET if parsed.version == 4 else socket.AF_INET6

@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from mailstead.base.clock import Clock
 from mailstead.net.smtp import INTERNAL, ConnectFailed, Login, Place, SmtpConnection, Timeouts, connect
 from mailstead.net.tls import client_context
-from mailstead.outbound.agents import Attempt, Parcel, Route
+from mailstead.outbound.agents import Attempt, Parcel, Route, Source
 from mailstead.outbound.pacing import MAX_REMEMBERED, HostMemory, Pace, PacingSettings
 from mailstead.outbound.pool import CLOSING, Pool
 from mailstead.proto.smtp.reply import Reply
@@ -99,10 +99,11 @@ class SmtpAgent:
         return len(self._pools)
 
     def _pool(self, route: Route) -> Pool:
-        key = (route.site, route.tls, route.username, route.password, tuple((h.name, h.port) for h in route.hosts))
+        hosts = tuple((h.name, h.port) for h in route.hosts)
+        key = (route.site, route.tls, route.username, route.password, route.source, hosts)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = Pool(self, key, self._pace(route.site))
+            pool = self._pools[key] = Pool(self, key, self._pace(_seen_from(route, route.site)))
         pool.route = route
         return pool
 
@@ -134,7 +135,8 @@ class SmtpAgent:
         """
         failure: ConnectFailed | None = None
         for place in self._places(route):
-            known = self.memory.refusal(place.address, place.port)
+            address = _seen_from(route, place.address)
+            known = self.memory.refusal(address, place.port)
             if known is not None:
                 failure = failure or ConnectFailed("connect", known)
                 continue
@@ -143,17 +145,26 @@ class SmtpAgent:
             except ConnectFailed as error:
                 failure = error
                 if not error.reached:
-                    self.memory.failed(place.address, place.port, error.reply)
+                    self.memory.failed(address, place.port, error.reply)
                 _log.info("smtp.no_session place=%s stage=%s reply=%s", place, error.stage, error.reply)
             else:
-                self.memory.worked(place.address, place.port)
+                self.memory.worked(address, place.port)
                 return connection
         raise failure or ConnectFailed("connect", NO_HOSTS)
 
     def _places(self, route: Route) -> list[Place]:
         """In the order of the route, those that failed lately behind the others."""
-        places = [Place(host.name, ip, host.port) for host in route.hosts for ip in host.addresses or (host.name,)]
-        return sorted(places, key=lambda place: self.memory.is_bad(place.address, place.port))[:MAX_PLACES]
+        places = [
+            Place(host.name, ip, host.port)
+            for host in route.hosts
+            for ip in host.addresses or (host.name,)
+            if _reaches(route.source, ip)
+        ]
+
+        def is_bad(place: Place) -> bool:
+            return self.memory.is_bad(_seen_from(route, place.address), place.port)
+
+        return sorted(places, key=is_bad)[:MAX_PLACES]
 
     async def _connect(self, route: Route, place: Place) -> SmtpConnection:
         timeouts = self.settings.timeouts
@@ -172,14 +183,25 @@ class SmtpAgent:
     def _login(self, route: Route, place: Place, *, tls: str) -> Login:
         # Who gets our password must prove to be the one it is for.
         verify = bool(route.username) and tls in ("require", "implicit") and not _loopback(place.address)
+        source = route.source or Source(self.settings.source_ip, self.settings.hostname)
         return Login(
-            hostname=self.settings.hostname,
+            hostname=source.hostname,
             tls=tls,
             context=client_context(verify=verify, ca_file=self.settings.ca_file) if tls != "none" else None,
             username=route.username,
             password=route.password,
-            source_ip=self.settings.source_ip,
+            source_ip=source.ip,
         )
+
+
+def _seen_from(route: Route, name: str) -> str:
+    """A site or an address as it is known where mail has a source of its own: servers judge each source for itself."""
+    return f"{name} from {route.source.ip}" if route.source is not None else name
+
+
+def _reaches(source: Source | None, address: str) -> bool:
+    """Are both of one family?"""
+    return source is None or (":" in source.ip) == (":" in address)
 
 
 def _together(attempts: list[Attempt]) -> Attempt:

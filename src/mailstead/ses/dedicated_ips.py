@@ -278,6 +278,19 @@ async def set_warmup(tx: Transaction, account: str, region: str, ip: str, percen
         raise missing(ip)
 
 
+async def addresses_for(tx: Transaction, account: str, region: str, configuration_set: str) -> list[str]:
+    """The addresses that mail with a configuration set (empty: without one) leaves from; none: the shared ones."""
+    rows = await tx.rows(
+        f"SELECT ip FROM dedicated_ips WHERE {_OWN} AND pool = coalesce((SELECT nullif(sending_pool, '')"
+        " FROM configuration_sets WHERE account = $1 AND region = $2 AND name = $3), $4) ORDER BY ip",
+        account,
+        region,
+        configuration_set,
+        DEFAULT_POOL,
+    )
+    return [str(row[0]) for row in rows]
+
+
 # -- the operator ------------------------------------------------------------------------------------------------------
 
 
