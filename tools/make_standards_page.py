@@ -93,6 +93,7 @@ STANDARDS: Mapping[int, tuple[str, str, str]] = {
     5322: ("Internet message format", "yes", ""),
     5735: ("Special-use IPv4 addresses (old)", "yes", "as RFC 6890"),
     5751: ("S/MIME", "no", "carried unchanged"),
+    5782: ("DNS block lists", "partly", "asked about our own addresses; mail from outside is not checked by them"),
     5869: ("HKDF", "yes", ""),
     5890: ("IDNA 2008: definitions", "yes", ""),
     5891: ("IDNA 2008: protocol", "yes", ""),

@@ -1,4 +1,4 @@
-"""An address of an account's own: the operator assigns it, a pool holds it, and the other side sees it."""
+"""An address of an account's own: the operator assigns it, a pool holds it, the other side sees it, lists know it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,22 @@ from peers.town import SENDER, Town
 
 pytestmark = pytest.mark.slow
 FIRST, SECOND = "127.0.0.51", "127.0.0.52"
-SOURCES = [f"one:{FIRST}=out1.provider.test", f"two:{SECOND}=out2.provider.test"]
+LISTS = ["bad.test", "worse.test"]
+THIRD, FOURTH = "127.0.0.53", "127.0.0.54"
+SOURCES = [
+    f"one:{FIRST}=out1.provider.test",
+    f"two:{SECOND}=out2.provider.test",
+    f"spare:{THIRD}=out3.provider.test",
+    f"spare:{FOURTH}=out4.provider.test",
+]
 
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """A town of its own, whose server has two addresses to give away."""
-    with Town(tmp_path_factory.mktemp("sources"), {"delivery.sources": SOURCES}) as running:
+    with Town(
+        tmp_path_factory.mktemp("sources"), {"delivery.sources": SOURCES, "deliverability.blocklists": LISTS}
+    ) as running:
         yield running
 
 
@@ -61,3 +70,11 @@ def test_the_pool_decides(town: Town) -> None:
     town.server.cli("ip", "release", SECOND)
     assert seen_from(town, send(town, ConfigurationSetName="news"))[1] == FIRST
     assert seen_from(town, send(town))[0].startswith("from mail.provider.test (")
+
+
+def test_a_block_list_has_one_of_them(town: Town) -> None:
+    for ip in (THIRD, FOURTH):
+        town.server.cli("ip", "assign", ip)
+    town.dns.set("worse.test", '53.0.0.127 A 127.0.0.3\n53.0.0.127 TXT "it was rude"\n')
+    report = town.server.sesv2().get_blacklist_reports(BlacklistItemNames=[THIRD, FOURTH])["BlacklistReport"]
+    assert report == {THIRD: [{"RblName": "worse.test", "Description": "it was rude"}], FOURTH: []}

@@ -305,6 +305,7 @@ def _handlers(house: House, submissions: Submissions) -> operations.Handlers:
         auto_verify=settings.verification == "auto",
         v1_message_bytes=settings.limits.message_bytes,
         v2_message_bytes=settings.limits.v2_message_bytes,
+        blocklists=settings.deliverability.blocklists,
     )
     return operations.build(services)
 

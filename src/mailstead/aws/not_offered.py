@@ -57,10 +57,6 @@ PLANNED: dict[str, tuple[str, ...]] = {
         "CreateContact GetContact ListContacts UpdateContact DeleteContact",
         # Jobs
         "CreateImportJob GetImportJob ListImportJobs CreateExportJob GetExportJob ListExportJobs CancelExportJob",
-        # Deliverability dashboard
-        "PutDeliverabilityDashboardOption GetDeliverabilityDashboardOptions CreateDeliverabilityTestReport",
-        "GetDeliverabilityTestReport ListDeliverabilityTestReports GetBlacklistReports GetDomainStatisticsReport",
-        "GetDomainDeliverabilityCampaign ListDomainDeliverabilityCampaigns",
         # Insights and reputation
         "BatchGetMetricData GetMessageInsights ListRecommendations GetEmailAddressInsights",
         "GetReputationEntity ListReputationEntities UpdateReputationEntityCustomerManagedStatus",
@@ -74,6 +70,8 @@ PLANNED: dict[str, tuple[str, ...]] = {
 
 _NO_CERTIFICATES = "S/MIME certificates are held by AWS Certificate Manager, a service of its own."
 
+_NO_PANEL = "it tells where mail lands in a panel of mailboxes at large providers, which only Amazon's partner has."
+
 DECLINED: dict[tuple[str, str], str] = {
     (
         "sesv2",
@@ -82,6 +80,14 @@ DECLINED: dict[tuple[str, str], str] = {
     ("sesv2", "AssociateEmailIdentityCertificate"): _NO_CERTIFICATES,
     ("sesv2", "DisassociateEmailIdentityCertificate"): _NO_CERTIFICATES,
     ("sesv2", "ListEmailIdentityCertificates"): _NO_CERTIFICATES,
+    ("sesv2", "PutDeliverabilityDashboardOption"): _NO_PANEL,
+    ("sesv2", "GetDeliverabilityDashboardOptions"): _NO_PANEL,
+    ("sesv2", "CreateDeliverabilityTestReport"): _NO_PANEL,
+    ("sesv2", "GetDeliverabilityTestReport"): _NO_PANEL,
+    ("sesv2", "ListDeliverabilityTestReports"): _NO_PANEL,
+    ("sesv2", "GetDomainStatisticsReport"): _NO_PANEL,
+    ("sesv2", "GetDomainDeliverabilityCampaign"): _NO_PANEL,
+    ("sesv2", "ListDomainDeliverabilityCampaigns"): _NO_PANEL,
 }
 """(service, operation): why it will not come."""
 

@@ -159,6 +159,19 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Deliverability:
+    """What others think of our mail."""
+
+    blocklists: tuple[str, ...] = setting(
+        v.list_of(v.domain.read, "domain names"),
+        "zen.spamhaus.org,bl.spamcop.net",
+        "Public lists of bad addresses that GetBlacklistReports asks about an account's own addresses, by DNS. None:"
+        " it is not offered. The large ones do not answer public resolvers.",
+        dev="",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How long what is over can be looked at."""
 
@@ -407,6 +420,7 @@ class Settings:
     workers: Workers = section(Workers)
     storage: Storage = section(Storage)
     delivery: Delivery = section(Delivery)
+    deliverability: Deliverability = section(Deliverability)
     retention: Retention = section(Retention)
     dns: Dns = section(Dns)
     provider: Provider = section(Provider)

@@ -67,6 +67,8 @@ class Services:
     """New identities are verified at once (``verification = auto``)."""
     v1_message_bytes: int = 10 << 20
     v2_message_bytes: int = 40 << 20
+    blocklists: tuple[str, ...] = ()
+    """Domains of public lists of bad addresses (ses/blocklists.py)."""
 
     @property
     def zone(self) -> str:
