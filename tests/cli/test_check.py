@@ -125,3 +125,9 @@ def test_a_resolver_that_is_not_there(run: Run, taken: int) -> None:
     assert level(findings(run, *dead), "dns") == {"warn"}
     needed = ["--set", "verification=dns"]
     assert level(findings(run, *dead, *needed), "dns") == {"FAIL"}
+
+
+def test_sources_that_are_not_on_this_machine(run: Run) -> None:
+    found = findings(run, "--set", "delivery.sources=a:127.0.0.21=a.example.com,b:192.0.2.1=b.example.com")
+    assert level(found, "sources", "127.0.0.21 is on this machine") == {"ok"}
+    assert level(found, "sources", "192.0.2.1 is not on this machine: mail that leaves from it waits") == {"warn"}

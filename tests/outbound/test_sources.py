@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mailstead.outbound.agents import Host, Route, Source
@@ -87,10 +89,12 @@ def test_nobody_else_leaves_from_it(yard: Yard) -> None:
     assert chosen(yard, yard.submit("r@example.net", caller=caller)) is ROUTE
 
 
-@pytest.mark.parametrize("agent", ["local", "capture", "simulator"])
-def test_what_stays_here_has_no_source(yard: Yard, agent: str) -> None:
+@pytest.mark.parametrize(
+    ("agent", "site"), [("local", "x"), ("capture", "x"), ("simulator", "x"), ("smtp", "relay:127.0.0.1:25")]
+)
+def test_what_stays_here_or_goes_to_a_smarthost_has_no_source(yard: Yard, agent: str, site: str) -> None:
     assign(yard, HERE)
-    route = Route(agent, "site")
+    route = replace(ROUTE, agent=agent, site=site)
     assert chosen(yard, submit(yard), route) is route
 
 

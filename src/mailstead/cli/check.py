@@ -65,7 +65,7 @@ def _findings(frame: Frame) -> Iterator[Finding]:
         yield Finding(FAIL, "configuration", error.message)
         return
     looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-        _configuration, _data, _disk, _master_key, _database, _certificate, _ports, _dns,
+        _configuration, _data, _disk, _master_key, _database, _certificate, _ports, _sources, _dns,
     )  # fmt: skip
     for look in looks:
         yield from look(settings)
@@ -196,6 +196,16 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         if key.section == "listen" and not key.unused:
             for address in getattr(settings.listen, key.attribute):
                 yield _port(key.attribute, address)
+
+
+def _sources(settings: Settings) -> Iterator[Finding]:
+    from mailstead.outbound.routing import bindable
+
+    for source in settings.delivery.sources:
+        if bindable(source.address):
+            yield Finding(OK, "sources", f"{source.address} is on this machine")
+        else:
+            yield Finding(WARN, "sources", f"{source.address} is not on this machine: mail that leaves from it waits")
 
 
 def _port(name: str, address: Listen) -> Finding:

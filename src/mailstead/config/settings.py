@@ -154,7 +154,8 @@ class Delivery:
         outgoing.sources,
         "",
         "IP pools: `POOL:ADDRESS=EHLO-NAME` for each address of this machine that an account may have for itself"
-        " (`mailstead ip assign`). All other mail leaves from the address that the system chooses.",
+        " (`mailstead ip assign`), where mail goes by MX. All other mail leaves from the address that the system"
+        " chooses.",
     )
 
 

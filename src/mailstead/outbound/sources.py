@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from zlib import crc32
 
 from mailstead.outbound.agents import Route, Source
-from mailstead.outbound.routing import bindable
+from mailstead.outbound.routing import RELAY, bindable
 from mailstead.proto.smtp.reply import Reply
 from mailstead.runtime import Runtime
 from mailstead.ses import dedicated_ips
@@ -37,7 +37,9 @@ class Sources:
 
     async def choose(self, message: spool.Message, route: Route) -> Route:
         """The route with the source that a message takes; with a refusal of 4xx where it has one and cannot now."""
-        if not self._hostnames or route.agent != "smtp" or message.origin != "submission":
+        # A smarthost decides itself where mail leaves from, and may not be reached from there.
+        by_mx = route.agent == "smtp" and not route.site.startswith(RELAY)
+        if not self._hostnames or not by_mx or message.origin != "submission":
             return route
         assigned = await self._runtime.db.read(
             lambda tx: dedicated_ips.addresses_for(tx, message.account, message.region, message.configuration_set)
