@@ -18,6 +18,7 @@ GROUPS = {
     "account": ("create", "list", "show", "set", "review", "pause", "resume", "close", "reopen"),
     "key": ("create", "list", "delete"),
     "identity": ("list", "verify"),
+    "ip": ("list", "assign", "release"),
     "dns": ("check", "records"),
     "events": ("list",),
     "queue": ("list", "show", "retry", "hold", "release", "delete"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from peers.town import SENDER, Town
 
@@ -70,6 +71,25 @@ def test_the_pool_decides(town: Town) -> None:
     town.server.cli("ip", "release", SECOND)
     assert seen_from(town, send(town, ConfigurationSetName="news"))[1] == FIRST
     assert seen_from(town, send(town))[0].startswith("from mail.provider.test (")
+
+
+def test_a_pool_that_is_gone_refuses_its_mail(town: Town) -> None:
+    v2 = town.server.sesv2()
+    v2.create_dedicated_ip_pool(PoolName="gone")
+    v2.create_configuration_set(ConfigurationSetName="gone", DeliveryOptions={"SendingPoolName": "gone"})
+    v2.delete_dedicated_ip_pool(PoolName="gone")
+    with pytest.raises(ClientError) as caught:
+        send(town, ConfigurationSetName="gone")
+    error = caught.value.response["Error"]
+    assert (error["Code"], error["Message"]) == ("NotFoundException", "SendingPool <gone> doesn't exist")
+    template = {"TemplateContent": {"Subject": "s", "Text": "t"}, "TemplateData": "{}"}
+    (result,) = v2.send_bulk_email(
+        FromEmailAddress=SENDER,
+        DefaultContent={"Template": template},
+        BulkEmailEntries=[{"Destination": {"ToAddresses": ["ann@one.test"]}}],
+        ConfigurationSetName="gone",
+    )["BulkEmailEntryResults"]
+    assert (result["Status"], result["Error"]) == ("INVALID_SENDING_POOL_NAME", "SendingPool <gone> doesn't exist")
 
 
 def test_a_block_list_has_one_of_them(town: Town) -> None:

@@ -563,6 +563,21 @@ def test_what_befalls_one_source_is_not_held_against_the_others() -> None:
         assert len(mx.messages) == 1
 
 
+def test_a_site_that_has_enough_of_one_source_is_served_as_before_from_the_others() -> None:
+    with ScriptedMX(Script(replies={"MAIL": b"421 4.7.0 too much of you"})) as mx:
+
+        async def scene(agent: SmtpAgent) -> None:
+            way = route(host(mx))
+            await agent.attempt(way, parcel())
+            limits = {name: pace.limit for name, pace in agent._paces.items()}
+            await agent.attempt(own(way), parcel())
+            after = {name: pace.limit for name, pace in agent._paces.items()}
+            assert set(after) == {way.site, f"{way.site} from 127.0.0.21"}
+            assert after[way.site] == limits[way.site]
+
+        run(scene)
+
+
 @pytest.mark.parametrize("ip", ["::1", "192.0.2.1"])  # another family; an address that no machine has (RFC 5737)
 def test_a_source_that_cannot_be_used(ip: str) -> None:
     with ScriptedMX() as mx:

@@ -16,6 +16,7 @@ HANDLED = frozenset({(SESV2, "GetBlacklistReports")})
 MAX_ADDRESSES = 50
 """Asked about in one call (the limit is ours)."""
 AT_ONCE = 10
+"""Of one call."""
 
 
 def handlers(services: Services) -> Handlers:
@@ -28,13 +29,13 @@ class _Deliverability:
         self._db = services.runtime.db
         self._resolver = services.runtime.dns
         self._zones = services.blocklists
-        self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def blacklist_reports(self, request: Request) -> dict[str, Any]:
         asked = await self._own(request, list(dict.fromkeys(request.params["BlacklistItemNames"])))
         if not self._zones:
             raise Invalid("No block list is named here (deliverability.blocklists).", kind="not-offered")
-        reports = await asyncio.gather(*(self._report(ip) for ip in asked.values()))
+        turn = asyncio.Semaphore(AT_ONCE)
+        reports = await asyncio.gather(*(self._report(ip, turn) for ip in asked.values()))
         return {"BlacklistReport": dict(zip(asked, reports, strict=True))}
 
     async def _own(self, request: Request, names: list[str]) -> dict[str, str]:
@@ -53,8 +54,8 @@ class _Deliverability:
 
         return await self._db.read(look)
 
-    async def _report(self, ip: str) -> list[dict[str, Any]]:
-        async with self._turn:
+    async def _report(self, ip: str, turn: asyncio.Semaphore) -> list[dict[str, Any]]:
+        async with turn:
             return [_shown(found) for found in await blocklists.look(self._resolver, ip, self._zones)]
 
 
