@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_address
 
-from mailstead.app import first_start, health
+from mailstead.app import first_start, health, pages
 from mailstead.app.house import House
 from mailstead.aws import dev, operations
 from mailstead.aws.gateway import Gateway
@@ -41,6 +41,7 @@ from mailstead.servers.http import HttpServer, Place
 from mailstead.servers.mx import MxSettings, Receiving
 from mailstead.servers.smtp import SmtpServer
 from mailstead.servers.submission import SubmissionSettings, Submitting, Trusted
+from mailstead.servers.tracking import KEEP_ALIVE, Tracking
 from mailstead.ses import credentials, quota
 from mailstead.ses.account import NewAccount
 from mailstead.upkeep import retention
@@ -98,6 +99,7 @@ async def start(house: House) -> None:
     _verification(house)
     await _submission(house, submissions, context, faults)
     await _mx(house, reception, places, context=context, faults=faults, own=own)
+    await _tracking(house, context)  # before those who write links to it
     await _api(house, submissions, context, _test_double(house, scheduler, limiter, faults))
 
 
@@ -313,6 +315,21 @@ def _handlers(house: House, submissions: Submissions) -> operations.Handlers:
 def handlers(house: House) -> operations.Handlers:
     """The API's operations without a server around them: what is sent waits in the spool for the next one."""
     return _handlers(house, _submissions(house, _router(house, set()), quota.RateLimiter(), Faults()))
+
+
+async def _tracking(house: House, context: ssl.SSLContext) -> None:
+    settings = house.settings
+    if not house.plays("tracking") or not settings.listen.tracking:
+        return
+    server = HttpServer(
+        "tracking",
+        Tracking(pages.pages(house)),
+        [Place((listen.host, listen.port), listen.tls) for listen in settings.listen.tracking],
+        tls=context,
+        connections=settings.limits.tracking_connections,
+        keep_alive=KEEP_ALIVE,
+    )
+    await _begin(house, "tracking", server)
 
 
 Routes = dict[tuple[str, str], PlainHandler]

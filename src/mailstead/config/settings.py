@@ -68,7 +68,6 @@ class ListenOn:
         v.http_listener,
         "127.0.0.1:4581",
         "Open pixel, click redirects, one-click unsubscribe, verification links: the only HTTP that outsiders see.",
-        unused=True,
     )
     submission: tuple[Listen, ...] = setting(
         v.listener, "127.0.0.1:2587", "SMTP with STARTTLS for senders (587 in production)."
@@ -228,6 +227,9 @@ class Limits:
         " `submission.trusted` are not counted.",
     )
     api_connections: int = setting(v.integer(1, 1_000_000), 1000, "Connections to the API at a time (503 above it).")
+    tracking_connections: int = setting(
+        v.integer(1, 1_000_000), 1000, "Connections to `tracking` at a time (503 above it)."
+    )
     submission_idle: int = setting(
         v.duration, "60s", "How long a sender may be silent (`451 4.4.2 Timeout waiting for data from client.`)."
     )
@@ -342,7 +344,7 @@ class Tracking:
     """Links that outsiders follow."""
 
     public_url: str = setting(
-        v.http_url, "off", "Base of links, pixels, verification and unsubscribe pages. Off: the listener.", unused=True
+        v.http_url, "off", "Base of links, pixels, verification and unsubscribe pages. Off: the listener."
     )
 
 

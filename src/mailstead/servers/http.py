@@ -106,16 +106,25 @@ class HttpServer:
         app: a bare ASGI application.
         tls: for the places that speak TLS.
         connections: answered with 503 above so many; 0: no limit.
+        keep_alive: seconds an idle connection is kept.
     """
 
     def __init__(
-        self, name: str, app: App, places: Sequence[Place], *, tls: ssl.SSLContext | None = None, connections: int = 0
+        self,
+        name: str,
+        app: App,
+        places: Sequence[Place],
+        *,
+        tls: ssl.SSLContext | None = None,
+        connections: int = 0,
+        keep_alive: int = KEEP_ALIVE,
     ) -> None:
         self.name = name
         self._app = app
         self._places = tuple(places)
         self._tls = tls
         self._connections = connections
+        self._keep_alive = keep_alive
         self._running: list[tuple[uvicorn.Server, list[socket.socket]]] = []
         self._clock: asyncio.Task[None] | None = None
 
@@ -170,7 +179,7 @@ class HttpServer:
             proxy_headers=False,
             backlog=BACKLOG,
             limit_concurrency=self._connections or None,
-            timeout_keep_alive=KEEP_ALIVE,
+            timeout_keep_alive=self._keep_alive,
             ssl_context_factory=(lambda _config, _default: context) if context is not None else None,
         )
 
