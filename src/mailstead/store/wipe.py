@@ -8,6 +8,8 @@ from mailstead.store.port import Transaction
 OWNED = (
     "identities",
     "identity_notifications",
+    "address_proofs",
+    "custom_verification_templates",
     "dkim_keys",
     "quota_slices",
     "captures",
@@ -23,6 +25,8 @@ OWNED = (
     "dedicated_ips",
     "dedicated_ip_pools",
     "multi_region_endpoints",
+    "jobs",
+    "job_failures",
     "account_regions",
 )
 
@@ -34,7 +38,8 @@ async def wipe(tx: Transaction, account: str) -> list[str]:
     """
     blobs = await tx.rows(
         "SELECT blob FROM messages WHERE account = $1 UNION SELECT blob FROM captures WHERE account = $1"
-        " UNION SELECT blob FROM arrivals WHERE account = $1",
+        " UNION SELECT blob FROM arrivals WHERE account = $1"
+        " UNION SELECT file FROM jobs WHERE account = $1 AND file <> ''",
         account,
     )
     for table in ("deliveries", "attempts", "submitted"):
