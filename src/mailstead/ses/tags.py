@@ -21,6 +21,8 @@ CONFIGURATION_SET = "configuration-set"
 TEMPLATE = "template"
 DEDICATED_IP_POOL = "dedicated-ip-pool"
 MULTI_REGION_ENDPOINT = "multi-region-endpoint"
+TENANT = "tenant"
+CONTACT_LIST = "contact-list"
 
 # Type of a resource: the table that holds it, under account, region and name.
 TABLES = {
@@ -29,6 +31,8 @@ TABLES = {
     TEMPLATE: "templates",
     DEDICATED_IP_POOL: "dedicated_ip_pools",
     MULTI_REGION_ENDPOINT: "multi_region_endpoints",
+    CONTACT_LIST: "contact_lists",
+    TENANT: "tenants",
 }
 
 _ARN = re.compile(r"arn:aws:ses:([a-z0-9-]{1,40}):(\d{12}):([a-z-]{1,60})/(.{1,1024})", re.ASCII)
@@ -50,10 +54,13 @@ async def by_arn(tx: Transaction, account: str, region: str, arn: str, *, hold: 
     """
     match = _ARN.fullmatch(arn)
     if match is not None and (match[1], match[2]) == (region, account) and match[3] in TABLES:
-        table, where = TABLES[match[3]], "WHERE account = $1 AND region = $2 AND name = $3"
+        kind, name, column = match[3], match[4], "name"
+        if kind == TENANT:  # "tenant/NAME/ID": the id alone counts (seen)
+            name, column = name.rpartition("/")[2], "id"
+        table, where = TABLES[kind], f"WHERE account = $1 AND region = $2 AND {column} = $3"
         sql = f"UPDATE {table} SET name = name {where} RETURNING 1" if hold else f"SELECT 1 FROM {table} {where}"
-        if await tx.value(sql, account, region, match[4]) is not None:
-            return resource(match[3], match[4])
+        if await tx.value(sql, account, region, name) is not None:
+            return resource(kind, name)
     raise NotFound(f"Resource {arn} does not exist.", kind="resource")
 
 
