@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from mailstead.app.house import House
+from mailstead.outbound import verification_mail
 from mailstead.servers.listener import shown
 from mailstead.servers.tracking import Page
+from mailstead.servers.verify import Verify
 
 ANYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 — compared with, not bound
 
 
 def pages(house: House) -> tuple[Page, ...]:
     """Every page; whoever adds one adds a row."""
-    return ()
+    return (Page(verification_mail.PATH, Verify(house.runtime).show),)
 
 
 def links(house: House) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ from mailstead.outbound.simulator import SimulatorAgent
 from mailstead.outbound.smtp_agent import SmtpAgent, SmtpSettings
 from mailstead.outbound.sources import Sources
 from mailstead.outbound.submission import Submissions
+from mailstead.outbound.verification_mail import NO_PLACE, Links, VerificationMail
 from mailstead.runtime import Runtime
 from mailstead.servers.http import HttpServer, Place
 from mailstead.servers.mx import MxSettings, Receiving
@@ -44,9 +46,11 @@ from mailstead.servers.submission import SubmissionSettings, Submitting, Trusted
 from mailstead.servers.tracking import KEEP_ALIVE, Tracking
 from mailstead.ses import credentials, quota
 from mailstead.ses.account import NewAccount
-from mailstead.upkeep import retention
+from mailstead.upkeep import addresses, retention
 from mailstead.upkeep.verification import Ours, Verification
 from mailstead.worker import every, keep_alive
+
+log = logging.getLogger(__name__)
 
 CERTIFICATES = 60.0
 """Seconds between looks at the certificate's files."""
@@ -100,7 +104,8 @@ async def start(house: House) -> None:
     await _submission(house, submissions, context, faults)
     await _mx(house, reception, places, context=context, faults=faults, own=own)
     await _tracking(house, context)  # before those who write links to it
-    await _api(house, submissions, context, _test_double(house, scheduler, limiter, faults))
+    _say_if_no_links(house)
+    await _api(house, router, submissions, context, _test_double(house, scheduler, limiter, faults))
 
 
 async def _renew(pair: tuple[str, str]) -> None:
@@ -172,8 +177,15 @@ async def _delivery(house: House, router: Router, local: LocalAgent) -> Schedule
     return scheduler
 
 
+def _say_if_no_links(house: House) -> None:
+    if house.settings.verification == "dns" and not pages.links(house):
+        log.warning("no place for links: %s", NO_PLACE)
+
+
 def _verification(house: House) -> None:
-    """The duty that looks at DNS for identities; where they verify by themselves there is nothing to look at."""
+    """The duties that look at DNS for domains (not where they verify by themselves), and at links for addresses."""
+    if house.plays("upkeep"):
+        house.run("addresses", addresses.run(house.runtime))
     if house.plays("upkeep") and house.settings.verification == "dns":
         duty = Verification(house.runtime, Ours(house.settings.provider.domain, house.hostname))
         house.run("verification", duty.run())
@@ -297,11 +309,20 @@ def _own(at: Sequence[str]) -> list[tuple[str, int]]:
     return found
 
 
-def _handlers(house: House, submissions: Submissions) -> operations.Handlers:
-    settings = house.settings
+def _handlers(house: House, router: Router, submissions: Submissions) -> operations.Handlers:
+    settings, runtime = house.settings, house.runtime
+    mail = VerificationMail(
+        runtime.blobs,
+        runtime.signal,
+        router,
+        Links(pages.links(house)),
+        provider=settings.provider.domain,
+        retry_for=settings.delivery.retry_for,
+    )
     services = operations.Services(
         runtime=house.runtime,
         door=submissions,
+        verification_mail=mail,
         new_account=_new_account(house),
         provider=settings.provider.domain,
         auto_verify=settings.verification == "auto",
@@ -314,7 +335,8 @@ def _handlers(house: House, submissions: Submissions) -> operations.Handlers:
 
 def handlers(house: House) -> operations.Handlers:
     """The API's operations without a server around them: what is sent waits in the spool for the next one."""
-    return _handlers(house, _submissions(house, _router(house, set()), quota.RateLimiter(), Faults()))
+    router = _router(house, set())
+    return _handlers(house, router, _submissions(house, router, quota.RateLimiter(), Faults()))
 
 
 async def _tracking(house: House, context: ssl.SSLContext) -> None:
@@ -335,7 +357,7 @@ async def _tracking(house: House, context: ssl.SSLContext) -> None:
 Routes = dict[tuple[str, str], PlainHandler]
 
 
-async def _api(house: House, submissions: Submissions, context: ssl.SSLContext, routes: Routes) -> None:
+async def _api(house: House, router: Router, submissions: Submissions, context: ssl.SSLContext, routes: Routes) -> None:
     settings, runtime = house.settings, house.runtime
     if not house.plays("api") or not settings.listen.api:
         return
@@ -347,7 +369,7 @@ async def _api(house: House, submissions: Submissions, context: ssl.SSLContext, 
         return Known(credentials.caller(found, region), credentials.secret(runtime.vault, found))
 
     gateway = Gateway(
-        _handlers(house, submissions),
+        _handlers(house, router, submissions),
         caller_for,
         clock=runtime.clock,
         regions=settings.regions,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,10 +18,13 @@ from mailstead.aws.gateway import Gateway
 from mailstead.aws.handlers import Known
 from mailstead.aws.operations import Services, build
 from mailstead.outbound.handed_in import Submission
+from mailstead.outbound.verification_mail import Links, VerificationMail
 from mailstead.proto.dns import Resolver
 from mailstead.runtime import Runtime
 from mailstead.ses import account, credentials
 from mailstead.ses.account import NewAccount
+from mailstead.store.files import FileBlobs
+from mailstead.store.signal import LocalSignal
 from peers.database import Ground, ground
 
 __all__ = ["cloud", "ground", "ses", "sesv2"]
@@ -47,6 +51,13 @@ class Taken:
     async def submit(self, submission: Submission) -> str:
         self.submissions.append(submission)
         return "0100018c1a2b3c4d-21e57d9a-1ab2-416c-bbe1-8ebaa0000000-000000"
+
+
+class OneLane:
+    """Everything waits in one lane."""
+
+    def lane_for(self, recipient: str) -> str:
+        return "test"
 
 
 @dataclass
@@ -110,8 +121,8 @@ class Cloud:
 
 
 @pytest.fixture
-def cloud(ground: Ground) -> Callable[..., Cloud]:
-    """Makes a gateway; the options are those of ``Services``."""
+def cloud(ground: Ground, tmp_path: Path) -> Iterator[Callable[..., Cloud]]:
+    """Makes a gateway; the options are those of ``Services``; ``links``: where links to the tracking listener begin."""
 
     async def fill(tx: Any) -> None:
         for one, (access_key, secret) in KEYS.items():
@@ -126,12 +137,18 @@ def cloud(ground: Ground) -> Callable[..., Cloud]:
             return None
         return Known(credentials.caller(found, region), credentials.secret(ground.vault, found))
 
+    blobs, signal = FileBlobs(tmp_path / "blobs", ground.db), LocalSignal()
+
     def make(**options: Any) -> Cloud:
         door = Taken()
-        runtime = Runtime(ground.db, None, ground.clock, Resolver, None, ground.vault, "w")  # type: ignore[arg-type]
+        runtime = Runtime(ground.db, blobs, ground.clock, Resolver, signal, ground.vault, "w")  # type: ignore[arg-type]
+        links = Links(options.pop("links", "https://links.test"))
         services = Services(
             runtime=runtime,
             door=door,
+            verification_mail=VerificationMail(
+                blobs, signal, OneLane(), links, provider="mail.test", retry_for=50_400_000
+            ),
             new_account=options.pop("new_account", NewAccount(200, 1, production=False)),
             provider="mail.test",
             **options,
@@ -139,7 +156,8 @@ def cloud(ground: Ground) -> Callable[..., Cloud]:
         gateway = Gateway(build(services), caller_for, clock=_Now(ground), regions=REGIONS)  # type: ignore[arg-type]
         return Cloud(ground, gateway, services, door)
 
-    return make
+    yield make
+    ground.loop.run_until_complete(blobs.close())
 
 
 class _Now:

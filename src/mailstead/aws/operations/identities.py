@@ -1,6 +1,6 @@
 """Identities: prove an address or a domain to be one's own; v1 and v2 side by side on one store.
 
-Not done yet: the verification mail to an address, policies, Deterministic Easy DKIM.
+Not done yet: policies, Deterministic Easy DKIM.
 """
 
 from __future__ import annotations
@@ -102,14 +102,25 @@ class _Identities:
                 tx, account, region, name, verified=verified, dkim=dkim, configuration_set=default
             )
             await tags.put(tx, account, region, tags.resource(tags.IDENTITY, name), tagged or {})
-            await self._watch(tx, made)
+            await self._ask(tx, made)
             return made
 
-        return await self._db.run(body)
+        return self._asked(await self._db.run(body))
 
-    async def _watch(self, tx: Transaction, found: Identity) -> None:
-        if found.kind == DOMAIN and not self._services.auto_verify:
+    async def _ask(self, tx: Transaction, found: Identity) -> None:
+        """Have it verified: DNS is asked about a domain, whoever reads its mail about an address."""
+        if self._services.auto_verify:
+            return
+        if found.kind == DOMAIN:
             await verification.watch(tx, found.account, found.region, found.name)
+        else:
+            await self._services.verification_mail.ask(tx, found)
+
+    def _asked(self, found: Identity) -> Identity:
+        """It is committed."""
+        if found.kind == EMAIL_ADDRESS:
+            self._services.verification_mail.wake(found)
+        return found
 
     async def _easy_dkim(self, caller: Caller, name: str, key_length: str = "RSA_2048_BIT") -> DkimSetup:
         # An RSA key takes tenths of a second: neither on the loop nor inside a transaction.
@@ -131,13 +142,13 @@ class _Identities:
                 return await self._create(caller, name, dkim)
             except AlreadyExists:  # somebody asked at the same moment
                 pass
-        return await self._db.run(lambda tx: self._again(tx, caller, name))
+        return self._asked(await self._db.run(lambda tx: self._again(tx, caller, name)))
 
     async def _again(self, tx: Transaction, caller: Caller, name: str) -> Identity:
         verb = identities.vouch if self._services.auto_verify else identities.restart
         await verb(tx, caller.account, caller.region, name)
         found = await identities.get(tx, caller.account, caller.region, name)
-        await self._watch(tx, found)
+        await self._ask(tx, found)
         return found
 
     async def verify_email_identity(self, request: Request) -> dict[str, Any]:

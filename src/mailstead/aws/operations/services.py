@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mailstead.outbound.handed_in import Submission
+from mailstead.outbound.verification_mail import VerificationMail
 from mailstead.runtime import Runtime
 from mailstead.ses import account as accounts
 from mailstead.ses.account import AccountRegion, NewAccount
@@ -28,6 +29,16 @@ class Request(Protocol):
     @property
     def params(self) -> Params:
         """The members of the operation's input: times in milliseconds, blobs as bytes; absent ones are not there."""
+        ...
+
+    @property
+    def clock_now(self) -> int:
+        """Milliseconds since 1970, from the clock that tests may move."""
+        ...
+
+    @property
+    def base(self) -> str:
+        """How the caller reaches us: ``http://host:port``."""
         ...
 
     def page(self, *more: str) -> tuple[str, ...]:
@@ -59,6 +70,7 @@ class Services:
 
     runtime: Runtime
     door: Door
+    verification_mail: VerificationMail
     new_account: NewAccount
     """What an account gets in a region it has not used before."""
     provider: str

@@ -1,0 +1,140 @@
+"""Verification mail: asks whoever reads an address whether an account may send as it (SES: sending §1.1).
+
+It is mail of our own, from the provider's ``no-reply``: it makes no events and counts on nobody's quota.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailstead.base.errors import Closed, Conflict
+from mailstead.base.ids import message_id as new_id
+from mailstead.outbound import composition
+from mailstead.outbound.handed_in import LANES, Lanes
+from mailstead.proto import mime, verp
+from mailstead.proto.message import Message
+from mailstead.ses import account as accounts
+from mailstead.ses import address_proofs
+from mailstead.ses.identities import Identity
+from mailstead.store import spool
+from mailstead.store.port import BlobStore, Signal, Transaction
+
+PATH = "/verify"
+"""Of the page that a link leads to (servers/verify.py)."""
+
+NO_PLACE = (
+    "No verification link can be made: the tracking listener is off and tracking.public_url is not set."
+    " The operator may vouch for an address instead: mailstead identity verify ADDRESS"
+)
+
+_SUBJECT = "Email Address Verification Request in region {region}"
+_TEXT = """\
+Hello,
+
+somebody who sends mail through {provider} asks to use this address as a sender:
+
+    {name}
+    (account {account}, region {region})
+
+If that was you, open this link within 24 hours to confirm it:
+
+{link}
+
+If it was not, you need do nothing: without the link nobody can send as you through us.
+This message was written by a program, and nobody reads replies to it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where links to the tracking listener begin."""
+
+    base: str
+    """``https://host``; empty: nowhere."""
+
+    def verify(self, token: str) -> str:
+        """The link of a proof."""
+        return f"{self.base}{PATH}?token={token}"
+
+    def check(self) -> None:
+        """Can there be links at all?
+
+        Raises:
+            Conflict: no; the text says what the operator can do.
+        """
+        if not self.base:
+            raise Conflict(NO_PLACE, kind="no-links")
+
+
+class VerificationMail:
+    """Writes it into the spool."""
+
+    def __init__(
+        self, blobs: BlobStore, signal: Signal, lanes: Lanes, links: Links, *, provider: str, retry_for: int
+    ) -> None:
+        self.links = links
+        self._blobs = blobs
+        self._signal = signal
+        self._lanes = lanes
+        self._provider = provider
+        self._retry_for = retry_for
+
+    async def ask(self, tx: Transaction, identity: Identity) -> None:
+        """Mail a new link to an address; whoever commits calls ``wake``.
+
+        Raises:
+            Conflict: there is no place that a link could lead to.
+            Closed: the account is closed: nothing more goes out for it.
+            Throttled: the address was asked too often.
+        """
+        self.links.check()
+        owner = await accounts.find(tx, identity.account)
+        if owner is not None and owner.closed:
+            raise Closed("Sending suspended for this account.", kind="closed")
+        token = await address_proofs.issue(tx, identity.account, identity.region, identity.name)
+        message, content = self._written(identity, token, tx.now())
+        await self._blobs.put_in(tx, message.blob, content)
+        expires = message.created + min(self._retry_for, address_proofs.LIFE)  # later it would be no use
+        lane = self._lanes.lane_for(identity.name)
+        await spool.put(tx, message, [spool.Recipient(identity.name, lane, expires)])
+
+    def wake(self, identity: Identity) -> None:
+        """It is committed: let it leave."""
+        self._signal.wake(LANES, self._lanes.lane_for(identity.name))
+
+    def _written(self, identity: Identity, token: str, now: int) -> tuple[spool.Message, bytes]:
+        message_id, host = new_id(identity.region, now), composition.provider_host(identity.region, self._provider)
+        about = {"name": identity.name, "account": identity.account, "region": identity.region}
+        text = _TEXT.format(**about, provider=self._provider, link=self.links.verify(token))
+        built = mime.build_simple(
+            f"no-reply@{self._provider}",
+            to=[identity.name],
+            subject=(_SUBJECT.format(region=identity.region), "UTF-8"),
+            text=(text.replace("\n", "\r\n"), "UTF-8"),
+            headers=(("Auto-Submitted", "auto-generated"),),  # RFC 3834 §5
+            boundary_seed=now,
+        )
+        content = composition.finish(
+            Message.parse(built),
+            message_id=message_id,
+            region=identity.region,
+            account=identity.account,
+            provider=self._provider,
+            now=now,
+        )
+        message = spool.Message(
+            id=message_id,
+            account=identity.account,
+            region=identity.region,
+            origin="notice",
+            sender="",
+            return_path=verp.return_path(message_id, host),  # not the null one: SPF and DMARC look at it
+            identity="",
+            signing_domain="",
+            eight_bit=int(not content.isascii()),
+            size=len(content),
+            blob=f"db:{message_id}",  # short: it lives in the database, in the same commit
+            mail_json="{}",
+            created=now,
+        )
+        return message, content
