@@ -52,9 +52,6 @@ PLANNED: dict[str, tuple[str, ...]] = {
         "CreateCustomVerificationEmailTemplate GetCustomVerificationEmailTemplate",
         "ListCustomVerificationEmailTemplates UpdateCustomVerificationEmailTemplate",
         "DeleteCustomVerificationEmailTemplate",
-        # Contact lists
-        "CreateContactList GetContactList ListContactLists UpdateContactList DeleteContactList",
-        "CreateContact GetContact ListContacts UpdateContact DeleteContact",
         # Jobs
         "CreateImportJob GetImportJob ListImportJobs CreateExportJob GetExportJob ListExportJobs CancelExportJob",
         # Insights and reputation

@@ -8,6 +8,7 @@ from __future__ import annotations
 from mailstead.aws.operations import (
     account,
     configuration_sets,
+    contacts,
     dedicated_ips,
     deliverability,
     event_destinations,
@@ -27,6 +28,7 @@ __all__ = ["HANDLED", "Handlers", "Services", "build"]
 _PARTS = (
     account,
     configuration_sets,
+    contacts,
     dedicated_ips,
     deliverability,
     event_destinations,
