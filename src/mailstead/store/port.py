@@ -143,6 +143,28 @@ class BlobStore(Protocol):
         ...
 
 
+class Buckets(Protocol):
+    """Objects that accounts name by bucket and key: S3's, or folders of our own. Reading only."""
+
+    async def look(self, bucket: str, key: str) -> tuple[int, str]:
+        """An object's octets, and a tag that another edition of it does not have.
+
+        Raises:
+            NotFound: there is no such object, or we may not read it.
+            Unreachable: it cannot be read now.
+        """
+        ...
+
+    async def read(self, bucket: str, key: str, tag: str, start: int, size: int) -> bytes:
+        """At most ``size`` octets from ``start``; nothing behind the end.
+
+        Raises:
+            NotFound: there is no such object any more, or it is another edition of it.
+            Unreachable: it cannot be read now.
+        """
+        ...
+
+
 @runtime_checkable
 class Sweeping(Protocol):
     """A blob store that a crash can leave things in that nobody refers to."""

@@ -39,6 +39,8 @@ class Message:
     """1 if it may not leave without TLS."""
     max_delivery: int | None = None
     """Seconds it is tried for, where its configuration set shortens that."""
+    tenant: str = ""
+    """The name of the one it was sent through; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,8 @@ async def put(tx: Transaction, message: Message, recipients: Sequence[Recipient]
     waiting = [recipient for recipient in recipients if not recipient.kept_back]
     await tx.run(
         "INSERT INTO messages (id, account, region, origin, sender, return_path, identity, signing_domain, eight_bit,"
-        " size, blob, open, mail_json, created, configuration_set, require_tls, max_delivery, done)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+        " size, blob, open, mail_json, created, configuration_set, require_tls, max_delivery, tenant, done)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         message.id,
         message.account,
         message.region,
@@ -100,6 +102,7 @@ async def put(tx: Transaction, message: Message, recipients: Sequence[Recipient]
         message.configuration_set,
         message.require_tls,
         message.max_delivery,
+        message.tenant,
         None if waiting else now,
     )
     for n, recipient in enumerate(recipients):
@@ -168,7 +171,7 @@ async def read(tx: Transaction, message: str) -> Message | None:
     """A message's row."""
     row = await tx.row(
         "SELECT id, account, region, origin, sender, return_path, identity, signing_domain, eight_bit, size, blob,"
-        " mail_json, created, configuration_set, require_tls, max_delivery FROM messages WHERE id = $1",
+        " mail_json, created, configuration_set, require_tls, max_delivery, tenant FROM messages WHERE id = $1",
         message,
     )
     return Message(*row) if row else None
@@ -305,6 +308,7 @@ async def blobs_outside(tx: Transaction) -> set[str]:
         "SELECT blob FROM messages WHERE open > 0 AND blob NOT LIKE 'db:%'"
         " UNION SELECT blob FROM captures WHERE blob NOT LIKE 'db:%'"
         " UNION SELECT blob FROM arrivals WHERE blob NOT LIKE 'db:%'"
+        " UNION SELECT file FROM jobs WHERE file NOT LIKE 'db:%'"
     )
     return {str(row[0]) for row in rows}
 

@@ -22,11 +22,16 @@ OWNED = (
     "resource_tags",
     "templates",
     "suppressed",
+    "tenants",
+    "tenant_resources",
+    "tenant_suppressed",
+    "metrics",
     "dedicated_ips",
     "dedicated_ip_pools",
     "multi_region_endpoints",
     "jobs",
     "job_failures",
+    "contact_lists",
     "account_regions",
 )
 
@@ -45,6 +50,8 @@ async def wipe(tx: Transaction, account: str) -> list[str]:
     for table in ("deliveries", "attempts", "submitted"):
         await tx.run(f"DELETE FROM {table} WHERE message IN (SELECT id FROM messages WHERE account = $1)", account)
     await tx.run("DELETE FROM messages WHERE account = $1", account)
+    for table in ("contacts", "contact_preferences"):
+        await tx.run(f"DELETE FROM {table} WHERE list IN (SELECT id FROM contact_lists WHERE account = $1)", account)
     for table in OWNED:
         await tx.run(f"DELETE FROM {table} WHERE account = $1", account)
     return [str(row[0]) for row in blobs]

@@ -13,7 +13,7 @@ from typing import Any
 
 from mailstead.store.port import Row, Transaction
 
-TABLES = {"lanes": "lane", "arrivals": "id", "timers": "id"}
+TABLES = {"lanes": "lane", "arrivals": "id", "timers": "id", "jobs": "id"}
 """The work tables and their keys."""
 
 _SKIP = {"sqlite": "", "postgres": " FOR UPDATE SKIP LOCKED"}  # SQLite has one writer: nobody to skip
