@@ -160,7 +160,8 @@ def _before_line_end(content: bytes, start: int, at: int) -> int:
     return max(start, at - 1)
 
 
-def _payload(content: bytes, part: Part) -> bytes:
+def payload(content: bytes, part: Part) -> bytes:
+    """The body of a part, its transfer encoding undone."""
     body = content[part.body : part.end]
     encoding = b""
     for field in part.fields:
@@ -172,7 +173,8 @@ def _payload(content: bytes, part: Part) -> bytes:
     return binascii.a2b_qp(body) if encoding == b"quoted-printable" else body
 
 
-def _is_file(content: bytes, part: Part) -> bool:
+def is_file(content: bytes, part: Part) -> bool:
+    """Is it an attachment (RFC 2183 §2.2)?"""
     for field in part.fields:
         if field.lname == b"content-disposition":
             return unfold(content[field.value : field.end]).lower().startswith(b"attachment")
@@ -187,9 +189,9 @@ def text_parts(message: Message) -> tuple[str | None, str | None]:
     """
     found: dict[str, str] = {}
     for part in walk(message):
-        if part.kind in ("text/plain", "text/html") and part.kind not in found and not _is_file(message.content, part):
+        if part.kind in ("text/plain", "text/html") and part.kind not in found and not is_file(message.content, part):
             charset = parameters.get(part.parameters, "charset") or "utf-8"
-            found[part.kind] = charsets.decode(_payload(message.content, part), charset)
+            found[part.kind] = charsets.decode(payload(message.content, part), charset)
     return found.get("text/plain"), found.get("text/html")
 
 

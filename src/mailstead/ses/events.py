@@ -227,6 +227,17 @@ def reject(reason: str = "Bad content") -> Detail:
     return {"reason": reason}
 
 
+def subscription(*, contact_list: str, at: int, source: str, new: Detail, old: Detail) -> Detail:
+    """The object of Subscription. ``new``, ``old``: preferences after and before (``ses/subscriptions.py``)."""
+    return {
+        "contactList": contact_list,
+        "timestamp": iso(at),
+        "source": source,
+        "newTopicPreferences": new,
+        "oldTopicPreferences": old,
+    }
+
+
 _INSERT = (
     "INSERT INTO events (id, account, region, message, kind, at, recipients, detail_json)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"

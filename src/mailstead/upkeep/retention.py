@@ -15,7 +15,7 @@ from mailstead.base.errors import NotFound
 from mailstead.outbound.delivery import Deliveries
 from mailstead.proto.message import Message
 from mailstead.runtime import Runtime
-from mailstead.ses import statistics
+from mailstead.ses import contact_lists, jobs, statistics
 from mailstead.store import spool, wipe
 from mailstead.store.port import Sweeping, Transaction
 from mailstead.worker import every
@@ -76,8 +76,8 @@ async def sweep(runtime: Runtime) -> int:
 
 
 async def forget(runtime: Runtime, kept: int) -> None:
-    """Forget what was done more than ``kept`` milliseconds ago, and mail that came in before, a batch at a time."""
-    for step in (wipe.forget_messages, wipe.forget_arrivals):
+    """Forget what was done more than ``kept`` milliseconds ago, mail that came in before, and jobs, batch by batch."""
+    for step in (wipe.forget_messages, wipe.forget_arrivals, jobs.forget, contact_lists.forget_leftovers):
         count = BATCH
         while count == BATCH:
             count, gone = await runtime.db.run(partial(_forget, runtime, step, kept))
