@@ -30,13 +30,9 @@ class Absence:
 PLANNED: dict[str, tuple[str, ...]] = {
     "ses": (
         # Sending
-        "SendBounce SendCustomVerificationEmail",
+        "SendBounce",
         # Sending authorization
         "PutIdentityPolicy GetIdentityPolicies ListIdentityPolicies DeleteIdentityPolicy",
-        # Templates
-        "CreateCustomVerificationEmailTemplate GetCustomVerificationEmailTemplate",
-        "UpdateCustomVerificationEmailTemplate DeleteCustomVerificationEmailTemplate",
-        "ListCustomVerificationEmailTemplates",
         # Receiving
         "CreateReceiptRuleSet CloneReceiptRuleSet DescribeReceiptRuleSet DescribeActiveReceiptRuleSet",
         "ListReceiptRuleSets SetActiveReceiptRuleSet ReorderReceiptRuleSet DeleteReceiptRuleSet",
@@ -44,23 +40,12 @@ PLANNED: dict[str, tuple[str, ...]] = {
         "CreateReceiptFilter ListReceiptFilters DeleteReceiptFilter",
     ),
     "sesv2": (
-        # Sending
-        "SendCustomVerificationEmail",
         # Identities
         "CreateEmailIdentityPolicy UpdateEmailIdentityPolicy GetEmailIdentityPolicies DeleteEmailIdentityPolicy",
-        # Templates
-        "CreateCustomVerificationEmailTemplate GetCustomVerificationEmailTemplate",
-        "ListCustomVerificationEmailTemplates UpdateCustomVerificationEmailTemplate",
-        "DeleteCustomVerificationEmailTemplate",
         # Jobs
         "CreateImportJob GetImportJob ListImportJobs CreateExportJob GetExportJob ListExportJobs CancelExportJob",
         # Insights and reputation
         "BatchGetMetricData GetMessageInsights ListRecommendations GetEmailAddressInsights",
-        "GetReputationEntity ListReputationEntities UpdateReputationEntityCustomerManagedStatus",
-        "UpdateReputationEntityPolicy",
-        # Tenants
-        "CreateTenant GetTenant ListTenants DeleteTenant CreateTenantResourceAssociation",
-        "DeleteTenantResourceAssociation ListTenantResources ListResourceTenants PutTenantSuppressionAttributes",
     ),
 }
 """Service: operations that will come, a few a line."""
@@ -88,7 +73,6 @@ DECLINED: dict[tuple[str, str], str] = {
 }
 """(service, operation): why it will not come."""
 
-_NO_MAIL = "an address gets no verification mail; the operator vouches for it (`mailstead identity verify`)."
 _ALONE = "Where it is for bounces and forwarding is off, `mailstead events list` alone tells of them."
 _NO_TOPIC = f"the topic is kept and told of nothing. {_ALONE}"
 _NOBODY_TOLD = f"the destination is kept and told of nothing. {_ALONE}"
@@ -105,8 +89,6 @@ _NO_BILL = "the plan is kept and told; nothing is billed."
 _NO_GROUPS = "its options of tracking, reputation and insights are kept and have no effect."
 
 NOT_YET: dict[tuple[str, str], str] = {
-    ("ses", "VerifyEmailIdentity"): _NO_MAIL,
-    ("ses", "VerifyEmailAddress"): _NO_MAIL,
     ("ses", "SetIdentityNotificationTopic"): _NO_TOPIC,
     ("ses", "SetIdentityHeadersInNotificationsEnabled"): _NO_HEADERS,
     ("ses", "CreateConfigurationSetEventDestination"): _NOBODY_TOLD,
@@ -117,7 +99,7 @@ NOT_YET: dict[tuple[str, str], str] = {
     ("sesv2", "PutAccountDedicatedIpWarmupAttributes"): _NO_WARM_UP,
     ("sesv2", "PutAccountVdmAttributes"): _NO_INSIGHTS,
     ("sesv2", "PutAccountPricingAttributes"): _NO_BILL,
-    ("sesv2", "CreateEmailIdentity"): _NO_MAIL,
+    ("sesv2", "UpdateReputationEntityPolicy"): "the policy is kept and pauses nothing; nothing is found out yet.",
     ("sesv2", "CreateConfigurationSet"): _NO_GROUPS,
     ("sesv2", "CreateConfigurationSetEventDestination"): _NOBODY_TOLD,
     ("sesv2", "UpdateConfigurationSetEventDestination"): _NOBODY_TOLD,

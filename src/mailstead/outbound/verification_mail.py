@@ -6,15 +6,17 @@ It is mail of our own, from the provider's ``no-reply``: it makes no events and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 
 from mailstead.base.errors import Closed, Conflict
 from mailstead.base.ids import message_id as new_id
 from mailstead.outbound import composition
+from mailstead.outbound.composition import Simple
 from mailstead.outbound.handed_in import LANES, Lanes
-from mailstead.proto import mime, verp
+from mailstead.proto import mail_html, mime, verp
 from mailstead.proto.message import Message
 from mailstead.ses import account as accounts
-from mailstead.ses import address_proofs
+from mailstead.ses import address_proofs, custom_verification
 from mailstead.ses.identities import Identity
 from mailstead.store import spool
 from mailstead.store.port import BlobStore, Signal, Transaction
@@ -44,6 +46,11 @@ If it was not, you need do nothing: without the link nobody can send as you thro
 This message was written by a program, and nobody reads replies to it.
 """
 
+_BELOW = (
+    "You get this mail because {sender} asked whether this is your address. The link is good for 24 hours."
+    " If you did not ask for it, you need do nothing."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Links:
@@ -64,6 +71,20 @@ class Links:
         """
         if not self.base:
             raise Conflict(NO_PLACE, kind="no-links")
+
+
+def custom(template: custom_verification.Template, link: str) -> Simple:
+    """The mail that an account wrote itself, with the link and a word on why it comes (SES: sending §1.2).
+
+    Slow for a large one: it is read from end to end.
+    """
+    html, pictures = mail_html.pictures(template.html)
+    below, shown = _BELOW.format(sender=template.sender), escape(link)
+    added = f'<p><a href="{shown}">{shown}</a></p><p><small>{escape(below)}</small></p>'
+    end = html.lower().rfind("</body")
+    whole = html + added if end < 0 else html[:end] + added + html[end:]
+    text = f"{template.subject}\r\n\r\n{link}\r\n\r\n{below}\r\n"
+    return Simple((template.subject, "UTF-8"), (text, "UTF-8"), (whole, "UTF-8"), attachments=pictures)
 
 
 class VerificationMail:

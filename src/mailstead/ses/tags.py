@@ -23,6 +23,7 @@ DEDICATED_IP_POOL = "dedicated-ip-pool"
 MULTI_REGION_ENDPOINT = "multi-region-endpoint"
 TENANT = "tenant"
 CONTACT_LIST = "contact-list"
+CUSTOM_VERIFICATION = "custom-verification-email-template"
 
 # Type of a resource: the table that holds it, under account, region and name.
 TABLES = {
@@ -33,6 +34,7 @@ TABLES = {
     MULTI_REGION_ENDPOINT: "multi_region_endpoints",
     CONTACT_LIST: "contact_lists",
     TENANT: "tenants",
+    CUSTOM_VERIFICATION: "custom_verification_templates",
 }
 
 _ARN = re.compile(r"arn:aws:ses:([a-z0-9-]{1,40}):(\d{12}):([a-z-]{1,60})/(.{1,1024})", re.ASCII)
