@@ -152,7 +152,7 @@ def test_the_identity_signs_first_and_the_provider_second(yard: Yard) -> None:
         signing.forget(name)
         assert verified(sign(yard, signing, name, "signed.example"), records) == [True, True]
     finally:
-        signing.close()
+        yard.ground.loop.run_until_complete(signing.close())
 
 
 def test_who_has_no_key_signs_nothing(yard: Yard) -> None:

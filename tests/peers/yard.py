@@ -169,7 +169,7 @@ class Yard:
         return Scheduler(self.runtime, self.deliverer)
 
     def close(self) -> None:
-        self.signing.close()
+        self.ground.loop.run_until_complete(self.signing.close())
         self.ground.loop.run_until_complete(self.blobs.close())
 
     # -- rows

@@ -171,7 +171,7 @@ async def _delivery(house: House, router: Router, local: LocalAgent) -> Schedule
     async def close(grace: float) -> None:
         await scheduler.stop(grace)
         await smtp.close(grace)
-        signing.close()
+        await signing.close()
 
     house.closing.append(close)
     return scheduler

@@ -1,19 +1,15 @@
-"""Signing: the DKIM signatures of a message, made once, in threads, never before the `250` and never on the event loop.
+"""Signing: the DKIM signatures of a message, made once, in a process of their own, never before the `250`.
 
-The identity's signature follows the header From; the provider's own comes second (SES: smtp §6).  A thread takes what
-waits until nothing does: to hand over a message one by one costs the event loop as much as a tenth of a signature.
+The identity's signature follows the header From; the provider's own comes second (SES: smtp §6).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import OrderedDict, deque
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import OrderedDict
 
 from mailstead.base.clock import SECOND
+from mailstead.outbound.signing_process import SigningProcess
 from mailstead.proto import dkim
 from mailstead.proto.dkim import DkimKey
 from mailstead.proto.message import Message
@@ -23,25 +19,14 @@ from mailstead.ses.dkim_keys import SigningKey
 from mailstead.store import spool
 from mailstead.store.port import Transaction
 
-THREADS = 2
 KEPT = 4096
 """Signatures kept for the next attempts (about 1 KiB each); one that has gone is made again."""
 KEYS = 1024
 KEYS_FOR = 1.0
 """Seconds for which the keys of a domain are not read again."""
-TOGETHER = 8
-"""Signatures that a thread hands back at once; as many wait before a second thread helps."""
+LARGE = 256 << 10
+"""Octets: the body of a larger message is not hashed on the event loop."""
 PROVIDER_FIELDS = ("Feedback-ID",)
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """A message to be signed."""
-
-    message: Message
-    keys: Sequence[DkimKey]
-    seconds: int
-    done: asyncio.Future[bytes]
 
 
 class Signing:
@@ -51,14 +36,11 @@ class Signing:
         self._runtime = runtime
         self._provider = provider
         """The provider's domain; empty: no second signature."""
-        self._threads = ThreadPoolExecutor(THREADS, "mailstead-sign")
+        self._process = SigningProcess(runtime.clock)
         self._signed: OrderedDict[str, bytes] = OrderedDict()
         self._opened: OrderedDict[tuple[str, str, str, str, int], DkimKey] = OrderedDict()
         self._read: OrderedDict[tuple[str, str, str], tuple[float, list[DkimKey]]] = OrderedDict()
         """The keys of an account's domain, and until when they are believed."""
-        self._waiting: deque[_Order] = deque()
-        self._working = 0
-        """Threads that sign."""
 
     async def sign(self, message: spool.Message, parsed: Message) -> bytes:
         """The DKIM-Signature fields to put before the message; empty if nobody signs."""
@@ -68,11 +50,14 @@ class Signing:
         keys = await self._keys_of(message)
         if not keys:
             return b""
-        loop = asyncio.get_running_loop()
-        order = _Order(parsed, keys, self._runtime.clock.wall() // SECOND, loop.create_future())
-        self._waiting.append(order)
-        self._help(loop)
-        made = await order.done
+        seconds = self._runtime.clock.wall() // SECOND
+        if len(parsed.content) > LARGE:
+            drafts = await asyncio.to_thread(dkim.drafts, parsed, keys, seconds)
+        else:
+            drafts = dkim.drafts(parsed, keys, seconds)
+        wanted = [(key.private, data) for key, (_, data) in zip(keys, drafts, strict=True)]
+        signed = await self._process.sign(wanted)
+        made = b"".join(dkim.finished(field, one) for (field, _), one in zip(drafts, signed, strict=True))
         self._signed[message.id] = made
         if len(self._signed) > KEPT:
             self._signed.popitem(last=False)
@@ -112,50 +97,10 @@ class Signing:
                 self._opened.popitem(last=False)
         return key
 
-    # -- threads
-
-    def _help(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let one more thread sign if that pays."""
-        if self._working < THREADS and len(self._waiting) > self._working * TOGETHER:
-            self._working += 1
-            self._threads.submit(self._sign, loop)
-
-    def _sign(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In a thread: sign until nothing waits."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody there waits any more
-            while made := self._some():
-                loop.call_soon_threadsafe(self._hand_back, made)
-            loop.call_soon_threadsafe(self._ended, loop)
-
-    def _some(self) -> list[tuple[_Order, bytes | Exception]]:
-        made: list[tuple[_Order, bytes | Exception]] = []
-        with contextlib.suppress(IndexError):  # another thread took the last
-            while self._waiting and len(made) < TOGETHER:
-                order = self._waiting.popleft()
-                try:
-                    made.append((order, dkim.sign(order.message, order.keys, order.seconds)))
-                except Exception as error:
-                    made.append((order, error))
-        return made
-
-    def _hand_back(self, made: Sequence[tuple[_Order, bytes | Exception]]) -> None:
-        for order, result in made:
-            if order.done.done():  # its owner does not wait any more
-                continue
-            if isinstance(result, bytes):
-                order.done.set_result(result)
-            else:
-                order.done.set_exception(result)
-
-    def _ended(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._working -= 1
-        if self._waiting:  # came when the thread had looked
-            self._help(loop)
-
     def forget(self, message: str) -> None:
         """Nothing of this message is left to send."""
         self._signed.pop(message, None)
 
-    def close(self) -> None:
-        """Let the threads go."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """Let the process end."""
+        await self._process.close()

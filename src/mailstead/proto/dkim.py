@@ -36,6 +36,9 @@ _PADDING = PKCS1v15()
 _SHA256 = SHA256()
 
 
+PrivateKey = RSAPrivateKey | Ed25519PrivateKey
+
+
 @dataclass(frozen=True, slots=True)
 class DkimKey:
     """Who signs: a private key and the name under which its public half is found."""
@@ -44,7 +47,7 @@ class DkimKey:
     """``d=``, in A-labels."""
     selector: str
     """``s=``."""
-    private: RSAPrivateKey | Ed25519PrivateKey
+    private: PrivateKey
     also: tuple[str, ...] = ()
     """Fields that this signer covers beyond ``SIGNED``, if present: ``("Feedback-ID",)`` for the provider."""
 
@@ -115,11 +118,23 @@ def prepare(message: Message, key: DkimKey, hashed: bytes, t: int) -> tuple[byte
     return field, b"".join(lines)
 
 
-def signature(key: DkimKey, data: bytes) -> bytes:
-    """The raw signature; the interpreter lock is free meanwhile, so threads help."""
-    if isinstance(key.private, RSAPrivateKey):
-        return key.private.sign(data, _PADDING, _SHA256)
-    return key.private.sign(sha256(data).digest())  # RFC 8463 §3: Ed25519 of the hash
+def signature(private: PrivateKey, data: bytes) -> bytes:
+    """The raw signature."""
+    if isinstance(private, RSAPrivateKey):
+        return private.sign(data, _PADDING, _SHA256)
+    return private.sign(sha256(data).digest())  # RFC 8463 §3: Ed25519 of the hash
+
+
+def drafts(message: Message, keys: Sequence[DkimKey], t: int) -> list[tuple[bytes, bytes]]:
+    """What ``prepare`` makes for each key; the body is read once."""
+    hashed = body_hash(message.content, message.body_start)
+    return [prepare(message, key, hashed, t) for key in keys]
+
+
+def finished(field: bytes, signed: bytes) -> bytes:
+    """The whole field: the one with an empty ``b=``, and the signature of what belongs to it."""
+    value = _cut(base64.b64encode(signed).decode())
+    return field + "\r\n\t ".join(value).encode() + b"\r\n"
 
 
 def sign(content: bytes | Message, keys: Sequence[DkimKey], t: int) -> bytes:
@@ -134,13 +149,8 @@ def sign(content: bytes | Message, keys: Sequence[DkimKey], t: int) -> bytes:
         MalformedMessage: the header is too long to be one.
     """
     message = content if isinstance(content, Message) else Message.parse(content)
-    hashed = body_hash(message.content, message.body_start)
-    written: list[bytes] = []
-    for key in keys:
-        field, data = prepare(message, key, hashed, t)
-        value = _cut(base64.b64encode(signature(key, data)).decode())
-        written += [field, "\r\n\t ".join(value).encode(), b"\r\n"]
-    return b"".join(written)
+    made = zip(keys, drafts(message, keys, t), strict=True)
+    return b"".join(finished(field, signature(key.private, data)) for key, (field, data) in made)
 
 
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")

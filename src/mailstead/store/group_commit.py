@@ -28,6 +28,10 @@ Body = Callable[[Transaction], Awaitable[Any]]
 
 BATCH = 128
 """The most transactions of one commit."""
+GATHER = 0.001
+"""Seconds that a batch waits for more, where the one before was of several: pages and an fsync are written once for all
+(as PostgreSQL's ``commit_delay``)."""
+SEVERAL = 4
 BATCH_SECONDS = 0.005
 """No transaction joins a batch that has been running for longer: the loop has others to serve."""
 CAREFUL = 32
@@ -94,7 +98,10 @@ class GroupCommit:
         self._jobs: deque[_Job] = deque()
         self._busy = False
         """Is the connection in the thread's hands?"""
-        self._called = False
+        self._called: asyncio.AbstractEventLoop | None = None
+        """The loop that will begin the next batch."""
+        self._last = 0
+        """How many transactions the last batch had."""
         self._careful = 0
         """So many more batches have savepoints."""
         self._idle: list[asyncio.Future[None]] = []
@@ -113,9 +120,8 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         job = _Job(body, loop.create_future())
         self._jobs.append(job)
-        if not self._busy and not self._called:
-            self._called = True
-            loop.call_soon(self._begin, loop)
+        if not self._busy:
+            self._soon(loop)
         return await job.future
 
     async def settled(self) -> None:
@@ -132,9 +138,19 @@ class GroupCommit:
 
     # -- on the loop
 
+    def _soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin a batch, or gather for a moment where many come at a time."""
+        if self._called is loop:
+            return
+        self._called = loop
+        if self._last >= SEVERAL:
+            loop.call_later(GATHER, self._begin, loop)
+        else:
+            loop.call_soon(self._begin, loop)
+
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Open a transaction; if another process has the lock, let the thread wait for it."""
-        self._called = False
+        self._called = None
         if self._busy or not self._jobs:
             return
         try:
@@ -169,6 +185,7 @@ class GroupCommit:
             if seconds() >= end:
                 break
         self._careful = max(0, self._careful - 1)
+        self._last = len(jobs)
         self._hand_over(partial(self._commit, jobs, loop))
 
     def _ended(self, job: _Job) -> bool:
@@ -236,7 +253,7 @@ class GroupCommit:
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._jobs:
-            self._begin(loop)
+            self._soon(loop)
         elif not self._busy:
             idle, self._idle = self._idle, []
             for waiter in idle:
