@@ -241,7 +241,6 @@ def test_a_default_set_that_is_gone(yard: Yard) -> None:
     ("options", "text"),
     [
         (Options(list_management="news; topic=a"), "List management is not offered yet."),
-        (Options(tenant="t"), "Tenants are not offered yet."),
     ],
 )
 def test_what_has_no_effect_yet_is_refused(yard: Yard, options: Options, text: str) -> None:

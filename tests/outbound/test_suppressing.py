@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from mailstead.outbound.composition import Options
-from mailstead.outbound.suppressing import REPLY
+from mailstead.outbound import suppressing
 from mailstead.proto.smtp.reply import Reply
 from mailstead.ses import account as accounts
 from mailstead.ses import configuration_sets, events, quota, statistics, suppression
@@ -188,7 +188,7 @@ def test_a_hard_bounce_puts_itself_on_the_list(yard: Yard) -> None:
     assert listed(yard) == [Suppressed("gone@example.net", BOUNCE, yard.clock.now(), message, feedback)]
     again = yard.submit("gone@example.net")
     assert yard.states(again) == [("gone@example.net", "suppressed")]
-    assert yard.deliveries(again)[0].reply == str(REPLY)
+    assert yard.deliveries(again)[0].reply == str(suppressing.ACCOUNT.reply)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from mailstead.base.errors import Invalid
+
+T = TypeVar("T")
 
 MAX_TOKEN = 5000
 _VERSION = b"\x01"
@@ -54,3 +57,8 @@ def _seal(belongs: Sequence[str], payload: bytes) -> bytes:
 def page_size(asked: int | None, *, default: int, most: int) -> int:
     """How many rows a page has: what was asked for, at least one, at most what the list gives."""
     return default if asked is None or asked <= 0 else min(asked, most)
+
+
+def following(belongs: Sequence[str], rows: Sequence[T], size: int, *, key: Callable[[T], str]) -> dict[str, str]:
+    """The ``NextToken`` of a page of ``size`` rows, of which one more was asked for; nothing if it is the last one."""
+    return {"NextToken": token(belongs, [key(rows[size - 1])])} if len(rows) > size else {}

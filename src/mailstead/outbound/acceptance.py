@@ -9,7 +9,7 @@ import msgspec
 
 from mailstead.base.clock import SECOND
 from mailstead.base.ids import message_id as new_id
-from mailstead.outbound import composition, notices, suppressing
+from mailstead.outbound import composition, notices, suppressing, unsubscribe_links
 from mailstead.outbound.admission import Grant
 from mailstead.outbound.composition import Draft
 from mailstead.outbound.handed_in import Lanes, Submission, Terms
@@ -18,10 +18,12 @@ from mailstead.outbound.simulator import is_simulator
 from mailstead.proto import event_headers, verp
 from mailstead.proto.addresses import Mailbox
 from mailstead.proto.message import Message
-from mailstead.ses import events, identities, quota
+from mailstead.ses import contacts, events, identities, quota
 from mailstead.ses.configuration_sets import REQUIRE
+from mailstead.ses.list_management import Listing
 from mailstead.store import captures, spool
 from mailstead.store.port import BlobStore, Transaction
+from mailstead.store.vault import Vault
 
 Fact = tuple[str, events.Detail, int]
 """Kind of event, its object, and how many recipients count for statistics."""
@@ -40,6 +42,8 @@ class Acceptance:
     facts: tuple[Fact, ...]
     notice: Notice | None
     """What the sender is told by mail of those who are not mailed."""
+    joined: Listing | None
+    """The contact list that its recipients come on."""
 
     @property
     def leaves(self) -> bool:
@@ -50,8 +54,9 @@ class Acceptance:
 class Registrar:
     """Prepares acceptances and stores them."""
 
-    def __init__(self, blobs: BlobStore, lanes: Lanes, terms: Terms) -> None:
+    def __init__(self, blobs: BlobStore, vault: Vault, lanes: Lanes, terms: Terms) -> None:
         self._blobs = blobs
+        self._vault = vault
         self._lanes = lanes
         self._terms = terms
         # Nobody else was asked: the provider itself says so (SES: events §2).
@@ -62,7 +67,7 @@ class Registrar:
         caller = submission.caller
         message_id = new_id(caller.region, now)
         content = composition.finish(
-            draft.message,
+            self._linked(draft, grant, message_id),
             message_id=message_id,
             region=caller.region,
             account=caller.account,
@@ -73,7 +78,7 @@ class Registrar:
         reached = () if submission.failure else draft.recipients
         counted = sum(not is_simulator(mailbox.address) for mailbox in draft.recipients)
         kept_back = suppressing.facts(
-            grant.suppressed, reached, region=message.region, provider=self._terms.provider, now=now
+            suppressing.held(grant), reached, region=message.region, provider=self._terms.provider, now=now
         )
         facts = [(kind, detail, counted) for kind, detail in _facts(submission)]
         return Acceptance(
@@ -83,7 +88,15 @@ class Registrar:
             counted=counted,
             facts=(*facts, *((kind, detail, 0) for kind, detail in kept_back)),
             notice=self._notice(reached, grant, message, content),
+            joined=grant.listing if reached else None,
         )
+
+    def _linked(self, draft: Draft, grant: Grant, message_id: str) -> Message:
+        """The message with the link by which its reader gets out of a contact list, where it is of one."""
+        ticket = unsubscribe_links.ticket_of(grant.listing, draft, message_id)
+        if ticket is None:
+            return draft.message
+        return unsubscribe_links.linked(draft.message, unsubscribe_links.link(self._vault, self._terms.links(), ticket))
 
     def lanes_of(self, acceptance: Acceptance) -> set[str]:
         """The lanes that have mail once it is stored."""
@@ -105,6 +118,8 @@ class Registrar:
         if self._terms.keep_submitted:
             await captures.keep_submitted(tx, message.id, draft.message.content, **_template_of(submission))
         await spool.put(tx, message, acceptance.recipients)
+        if acceptance.joined is not None:
+            await contacts.ensure(tx, acceptance.joined.list, acceptance.joined.new)
         for kind, detail, counted in acceptance.facts:
             await events.emit(
                 tx,
@@ -123,13 +138,13 @@ class Registrar:
     def _deliveries(self, reached: Sequence[Mailbox], grant: Grant, message: spool.Message) -> list[spool.Recipient]:
         """A delivery for everybody; of those who are not to be mailed it is over."""
         life = self._terms.retry_for if message.max_delivery is None else message.max_delivery * SECOND
-        not_mailed = {mailbox.address for mailbox in suppressing.kept_back(grant.suppressed, reached)}
+        not_mailed = suppressing.replies(suppressing.held(grant), reached)
         return [
             spool.Recipient(
                 mailbox.address,
                 self._lanes.lane_for(mailbox.address),
                 message.created + life,
-                str(suppressing.REPLY) if mailbox.address in not_mailed else "",
+                not_mailed.get(mailbox.address, ""),
             )
             for mailbox in reached
         ]
@@ -137,7 +152,7 @@ class Registrar:
     def _notice(
         self, reached: Sequence[Mailbox], grant: Grant, message: spool.Message, content: bytes
     ) -> Notice | None:
-        failures = suppressing.failures(grant.suppressed, reached)
+        failures = suppressing.failures(suppressing.held(grant), reached)
         if not failures or not notices.wants_bounce(message):
             return None
         return notices.bounce(self._office, message, Message.parse(content), failures, now=message.created)
@@ -174,6 +189,7 @@ class Registrar:
             configuration_set=chosen.name if chosen is not None else "",
             require_tls=int(delivery is not None and delivery.tls_policy == REQUIRE),
             max_delivery=limit if limit is not None and limit * SECOND < self._terms.retry_for else None,
+            tenant=grant.tenant,
         )
 
 
@@ -207,6 +223,7 @@ def mail_of(submission: Submission, draft: Draft, grant: Grant, message_id: str,
     tags = {
         "ses:operation": ["SendRawEmail" if submission.operation == "SMTP" else submission.operation],
         **({"ses:configuration-set": [chosen.name]} if chosen is not None else {}),
+        **({"ses:tenant-name": [grant.tenant]} if grant.tenant else {}),
         "ses:source-ip": [caller.source_ip],
         "ses:from-domain": [draft.from_domain],
         "ses:caller-identity": [caller.name],

@@ -5,19 +5,32 @@ All of it reads committed state; the day's quota is counted later, inside the tr
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mailstead.base.errors import Closed, Denied, Invalid, NotFound, Paused, Rejected
+from mailstead.base.errors import Closed, Denied, NotFound, Paused, Rejected
 from mailstead.outbound.composition import Draft, Options
 from mailstead.outbound.simulator import is_simulator
 from mailstead.proto.addresses import Mailbox
 from mailstead.ses import account as accounts
-from mailstead.ses import configuration_sets, dedicated_ips, identities, mail_from, suppression
+from mailstead.ses import (
+    configuration_sets,
+    dedicated_ips,
+    identities,
+    list_management,
+    mail_from,
+    suppression,
+    tenant_resources,
+    tenants,
+)
 from mailstead.ses.account import AccountRegion, Standing
 from mailstead.ses.configuration_sets import ConfigurationSet
 from mailstead.ses.identities import Identity
+from mailstead.ses.list_management import Listing
 from mailstead.ses.principals import Caller
+from mailstead.ses.suppression import NO_RULE, Rule
+from mailstead.ses.tags import CONFIGURATION_SET, IDENTITY, TEMPLATE, resource
+from mailstead.ses.tenants import Tenant
 from mailstead.store.port import Transaction
 
 INBOX = "For more information, please check the inbox of the email address associated with your AWS account."
@@ -57,39 +70,103 @@ class Grant:
     """``d=`` of the identity's signature; empty: an address alone is verified, the mail is not DMARC-aligned."""
     configuration_set: ConfigurationSet | None = None
     """The options it is sent with."""
-    reasons: tuple[str, ...] = ()
-    """Those of the suppression list that count (ses/suppression.py)."""
+    rule: Rule = NO_RULE
+    """Whose suppression list counts, and which reasons of it."""
     suppressed: Mapping[str, str] = field(default_factory=dict)
     """Recipients that are not to be mailed, bare, with the reason."""
     mail_from: str = ""
     """The customer's own domain for the reverse-path; empty: ours (ses/mail_from.py)."""
+    tenant: str = ""
+    """The one it is sent through, by name; empty: none."""
+    listing: Listing | None = None
+    """The contact list it belongs to, and who does not want it; None: none."""
 
 
-async def admit(tx: Transaction, caller: Caller, draft: Draft, *, action: str = "SendRawEmail") -> Grant:
-    """Let this through, or raise why not.  ``action``: what IAM calls it (SES: wire §4).
+async def admit(
+    tx: Transaction, caller: Caller, draft: Draft, *, action: str = "SendRawEmail", template: str = ""
+) -> Grant:
+    """Let this through, or raise why not.
+
+    Args:
+        action: what IAM calls it (SES: wire §4).
+        template: the stored one it was made from; empty: none.
 
     Raises:
         Closed, Paused, Denied, Invalid, NotFound, NotVerified, MailFromNotVerified: with SES's texts.
     """
     standing = await _open_account(tx, caller)
     _may_act(caller, draft.options, action)
-    _offered(draft.options)
+    tenant = await _tenant(tx, caller, draft.options.tenant)
     identity = await _verified(tx, caller, draft, sandbox=not standing.region.production_access)
     chosen = await _configuration_set(tx, caller, draft.options.configuration_set or identity.configuration_set)
     signing = ""
     if not identity.dkim_off:
         signing = await identities.signing_domain(tx, caller.account, caller.region, draft.from_domain)
-    own = chosen.options.suppression.reasons if chosen is not None else None
-    reasons = standing.suppressed_reasons if own is None else own
-    kept_back = await suppressed(tx, caller, draft, reasons)
+    await _may_send(tx, caller, tenant, {IDENTITY: identity.name, CONFIGURATION_SET: _name(chosen), TEMPLATE: template})
+    rule = _rule(standing, chosen, tenant)
+    kept_back = await suppressed(tx, caller, draft, rule)
     own_domain = mail_from.domain_of(identity)
-    return Grant(standing.region, identity.name, signing, chosen, reasons, kept_back, own_domain)
+    listing = await _listing(tx, caller, draft)
+    through = tenant.name if tenant else ""
+    return Grant(standing.region, identity.name, signing, chosen, rule, kept_back, own_domain, through, listing)
 
 
-async def suppressed(tx: Transaction, caller: Caller, draft: Draft, reasons: Collection[str]) -> dict[str, str]:
-    """Recipients that are not to be mailed, bare, with the reason, of which ``reasons`` count."""
-    recipients = [suppression.normalise(recipient.address) for recipient in draft.recipients]
-    return await suppression.among(tx, caller.account, caller.region, recipients, reasons=reasons)
+async def suppressed(tx: Transaction, caller: Caller, draft: Draft, rule: Rule) -> dict[str, str]:
+    """Recipients that are not to be mailed, bare, with the reason."""
+    return await suppression.among(tx, caller.account, caller.region, _bare(draft), rule=rule)
+
+
+async def _listing(tx: Transaction, caller: Caller, draft: Draft) -> Listing | None:
+    """The contact list and topic that a message names, which must be there, and who does not want its mail."""
+    managed = draft.options.list_management
+    return await list_management.look(tx, caller.account, caller.region, managed, _bare(draft)) if managed else None
+
+
+def _bare(draft: Draft) -> list[str]:
+    return [suppression.normalise(recipient.address) for recipient in draft.recipients]
+
+
+def _rule(standing: Standing, chosen: ConfigurationSet | None, tenant: Tenant | None) -> Rule:
+    """Whose suppression list counts, and for what: the configuration set has the first word, then the tenant."""
+    said: list[tuple[str, tuple[str, ...] | None]] = []
+    if chosen is not None:
+        said.append((chosen.options.suppression.scope, chosen.options.suppression.reasons))
+    if tenant is not None and tenant.suppression is not None:
+        said.append((tenant.suppression.scope, tenant.suppression.reasons))
+    return suppression.settled(said, account=standing.suppressed_reasons, tenant=tenant.id if tenant else "")
+
+
+async def check_bulk(tx: Transaction, caller: Caller, options: Options, sender: Mailbox, template: str) -> None:
+    """A bulk send through a tenant that may not go out is refused as a whole; its messages are admitted one by one.
+
+    Raises:
+        NotFound, Denied, Paused: with SES's texts.
+    """
+    tenant = await _tenant(tx, caller, options.tenant)
+    identity = await identities.covering(tx, caller.account, caller.region, sender.address)
+    if identity is not None:  # else each message tells
+        chosen = options.configuration_set or identity.configuration_set
+        used = {IDENTITY: identity.name, CONFIGURATION_SET: chosen, TEMPLATE: template}
+        await _may_send(tx, caller, tenant, used)
+
+
+async def _tenant(tx: Transaction, caller: Caller, name: str | None) -> Tenant | None:
+    """The tenant that a message names, which may be switched off."""
+    return await tenants.of_send(tx, caller.account, caller.region, name) if name else None
+
+
+async def _may_send(tx: Transaction, caller: Caller, tenant: Tenant | None, used: Mapping[str, str]) -> None:
+    """What a message of a tenant uses belongs to the tenant, which is not switched off (SES: operations, Tenants)."""
+    if tenant is None:
+        return
+    resources = [resource(kind, name) for kind, name in used.items() if name]
+    await tenant_resources.check_uses(tx, caller.account, caller.region, tenant.id, resources)
+    if tenant.sending_status == tenants.DISABLED:  # the text is ours
+        raise Paused(f"Sending paused for tenant <{tenant.name}>. {INBOX}", kind="tenant")
+
+
+def _name(chosen: ConfigurationSet | None) -> str:
+    return chosen.name if chosen is not None else ""
 
 
 async def _open_account(tx: Transaction, caller: Caller) -> Standing:
@@ -128,14 +205,6 @@ def _may_act(caller: Caller, options: Options, action: str) -> None:
                 f"User `{caller.arn}' is not authorized to perform `ses:{action}' on resource `{arn}'",
                 kind="identity",
             )
-
-
-def _offered(options: Options) -> None:
-    """Options that have no effect yet are refused: they must not seem to work."""
-    if options.list_management:
-        raise Invalid("List management is not offered yet.")
-    if options.tenant:
-        raise Invalid("Tenants are not offered yet.")
 
 
 async def _verified(tx: Transaction, caller: Caller, draft: Draft, *, sandbox: bool) -> Identity:

@@ -13,7 +13,7 @@ from mailstead.outbound import admission
 from mailstead.outbound.admission import Grant
 from mailstead.outbound.composition import Draft
 from mailstead.ses.principals import Caller
-from mailstead.store.port import Database
+from mailstead.store.port import Database, Transaction
 
 KEPT_SECONDS = 0.5
 """What another process changes is noticed after that at the latest; what this one changes, at once."""
@@ -33,16 +33,20 @@ class Grants:
         self._edition = -1
         self._until = 0.0
 
-    async def admit(self, caller: Caller, draft: Draft, *, action: str) -> Grant:
+    async def admit(self, caller: Caller, draft: Draft, *, action: str, template: str = "") -> Grant:
         """See ``admission.admit``, of which this is a shorter way to the same answer."""
+
+        async def ask(tx: Transaction) -> Grant:
+            return await admission.admit(tx, caller, draft, action=action, template=template)
+
         if not _usual(draft):
-            return await self._db.read(lambda tx: admission.admit(tx, caller, draft, action=action))
-        key, kept = _key(caller, draft, action), self._fresh()
+            return await self._db.read(ask)
+        key, kept = _key(caller, draft, action, template), self._fresh()
         known = kept.get(key)
         if known is not None:
-            suppressed = await self._db.read(lambda tx: admission.suppressed(tx, caller, draft, known.reasons))
+            suppressed = await self._db.read(lambda tx: admission.suppressed(tx, caller, draft, known.rule))
             return replace(known, suppressed=suppressed) if suppressed else known
-        grant = await self._db.read(lambda tx: admission.admit(tx, caller, draft, action=action))
+        grant = await self._db.read(ask)
         if grant.region.production_access:
             kept[key] = replace(grant, suppressed={})
         return grant
@@ -58,10 +62,13 @@ class Grants:
 def _usual(draft: Draft) -> bool:
     """Is what admission looks at, besides the database, in the key?"""
     asked = draft.options
-    others = asked.source_arn or asked.from_arn or asked.return_path_arn or asked.list_management or asked.tenant
+    others = asked.source_arn or asked.from_arn or asked.return_path_arn or asked.list_management
     return not others and len(draft.claims) <= MAX_CLAIMS
 
 
-def _key(caller: Caller, draft: Draft, action: str) -> Key:
-    chosen, names = draft.options.configuration_set or "", [claim.address for claim in draft.claims]
-    return (caller.account, caller.region, caller.arn, action, chosen, draft.from_domain, *names)
+def _key(caller: Caller, draft: Draft, action: str, template: str) -> Key:
+    asked, names = draft.options, [claim.address for claim in draft.claims]
+    # What a template is made of is no matter for who may send it, unless it is sent through a tenant.
+    through = (asked.tenant, template) if asked.tenant else ("", "")
+    chosen = asked.configuration_set or ""
+    return (caller.account, caller.region, caller.arn, action, chosen, *through, draft.from_domain, *names)

@@ -220,6 +220,7 @@ class Settlement:
             message=message.id,
             feedback=feedback_id,
             configuration_set=message.configuration_set,
+            tenant=message.tenant,
         )
 
     async def _fact(

@@ -15,9 +15,10 @@ from mailstead.base.errors import NotFound, Throttled, TooLarge, Unreachable
 from mailstead.outbound import composition
 from mailstead.outbound.acceptance import Registrar
 from mailstead.outbound.admission import Grant
-from mailstead.outbound.composition import Draft, Simple
+from mailstead.outbound.composition import Draft, Options, Simple, Templated
 from mailstead.outbound.grants import Grants
 from mailstead.outbound.handed_in import LANES, Lanes, Submission, Terms
+from mailstead.outbound.unsubscribe_links import ATTRIBUTE, PLACE
 from mailstead.proto.handlebars import OutOfSteps
 from mailstead.runtime import Runtime
 from mailstead.ses import account as accounts
@@ -52,11 +53,18 @@ async def _rendered(submission: Submission) -> Submission:
     """The submission with the content that its template makes, or with the reason why that could not be made."""
     if submission.templated is None:
         return submission
-    templated, room = submission.templated, submission.limit
+    templated, room = _placed(submission.templated, submission.options), submission.limit
     if templates.size(templated.content) <= SMALL:
         with suppress(OutOfSteps):
             return _filled(submission, *composition.fill(templated, room, steps=QUICK))
     return _filled(submission, *await asyncio.to_thread(composition.fill, templated, room))
+
+
+def _placed(templated: Templated, options: Options) -> Templated:
+    """In list mail the place of the unsubscribe link outlives the filling of the template (SES: sending §6)."""
+    if options.list_management is None:
+        return templated
+    return replace(templated, data={ATTRIBUTE: PLACE, **templated.data})
 
 
 def _filled(submission: Submission, simple: Simple, failure: str) -> Submission:
@@ -85,7 +93,7 @@ class Submissions:
         self._terms = terms
         self._limiter = limiter
         self._grants = Grants(runtime.db, runtime.clock)
-        self._registrar = Registrar(runtime.blobs, lanes, terms)
+        self._registrar = Registrar(runtime.blobs, runtime.vault, lanes, terms)
         self._fault = fault
         """Is this use of ``accept`` to fail (``/_mailstead/fault``)?"""
 
@@ -141,22 +149,27 @@ class Submissions:
     async def _admit(self, submission: Submission, draft: Draft) -> Grant:
         caller = submission.caller
         action = "SendRawEmail" if submission.operation == "SMTP" else submission.operation
+        template = submission.templated.name if submission.templated is not None else ""
         try:
-            return await self._grants.admit(caller, draft, action=action)
+            return await self._grants.admit(caller, draft, action=action, template=template)
         except NotFound as error:
             if error.kind != "account":
                 raise
         # The account's first use of this region, or there is none.
         new = self._terms.new_account
         await self._runtime.db.run(lambda tx: accounts.ensure_region(tx, caller.account, caller.region, new))
-        return await self._grants.admit(caller, draft, action=action)
+        return await self._grants.admit(caller, draft, action=action, template=template)
 
     def _take_rate(self, caller: Caller, draft: Draft, grant: Grant) -> None:
         count, rate, now = len(draft.recipients), grant.region.max_rate, self._runtime.clock.now()
         self._limiter.take(caller.account, caller.region, rate, count, now)
 
     async def _accept(self, submission: Submission, draft: Draft, grant: Grant) -> str:
-        acceptance = self._registrar.prepare(submission, draft, grant, self._runtime.clock.now())
+        now, prepare = self._runtime.clock.now(), self._registrar.prepare
+        if grant.listing is not None and len(draft.message.content) > HEAVY:  # its texts are looked through
+            acceptance = await asyncio.to_thread(prepare, submission, draft, grant, now)
+        else:
+            acceptance = prepare(submission, draft, grant, now)
         message = acceptance.message
         if acceptance.leaves:
             await self._runtime.blobs.put(message.blob, acceptance.content)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from mailstead.base.errors import AlreadyExists, Invalid, LimitExceeded, NotFound
-from mailstead.ses import dedicated_ips, identities, tags
+from mailstead.ses import dedicated_ips, identities, tags, tenant_resources
 from mailstead.store.port import Row, Transaction
 
 MAX_SETS = 10_000  # SES: operations, limits
@@ -246,10 +246,12 @@ async def delete(tx: Transaction, account: str, region: str, name: str) -> None:
 
     Raises:
         NotFound: there is none.
+        Invalid: a tenant may use it.
     """
     sql = "DELETE FROM configuration_sets WHERE account = $1 AND region = $2 AND name = $3"
     if not _NAME.fullmatch(name) or not await tx.run(sql, account, region, name):
         raise missing(name)
+    await tenant_resources.check_free(tx, account, region, _resource(name))
     sql = "DELETE FROM event_destinations WHERE account = $1 AND region = $2 AND configuration_set = $3"
     await tx.run(sql, account, region, name)
     await tags.forget(tx, account, region, _resource(name))

@@ -11,7 +11,7 @@ import msgspec
 
 from mailstead.base.errors import AlreadyExists, Invalid, LimitExceeded, NotFound
 from mailstead.proto.handlebars import MAX_STEPS, Unrenderable, compiled
-from mailstead.ses import tags
+from mailstead.ses import tags, tenant_resources
 from mailstead.store.port import Row, Transaction
 
 MAX_TEMPLATES = 10_000  # SES: operations, limits
@@ -231,9 +231,11 @@ async def delete(tx: Transaction, account: str, region: str, name: str) -> None:
 
     Raises:
         NotFound: there is none.
+        Invalid: a tenant may use it.
     """
     if not await tx.run(f"DELETE FROM templates {_WHERE} AND name = $3", account, region, name):
         raise _unknown(name)
+    await tenant_resources.check_free(tx, account, region, tags.resource(tags.TEMPLATE, name))
     await tags.forget(tx, account, region, tags.resource(tags.TEMPLATE, name))
 
 

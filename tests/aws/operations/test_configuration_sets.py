@@ -221,7 +221,6 @@ def test_nothing_can_be_done_to_what_is_not_there(v1, v2):
         ({"DeliveryOptions": {"SendingPoolName": "mine"}}, "BadRequestException", "SendingPool <mine> doesn't exist"),
         ({"DeliveryOptions": {"MaxDeliverySeconds": 50401}}, "BadRequestException", "less than or equal to 50400"),
         ({"TrackingOptions": {"CustomRedirectDomain": "x.org"}}, "BadRequestException", "<x.org> is not verified"),
-        ({"SuppressionOptions": {"SuppressionScope": "TENANT"}}, "UnsupportedOperation", "Tenants"),
         (
             {
                 "SuppressionOptions": {

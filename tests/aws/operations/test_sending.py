@@ -218,7 +218,6 @@ def test_tags(here):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"TenantName": "t"}, "Tenants are not offered yet."),
         ({"ListManagementOptions": {"ContactListName": "l"}}, "List management is not offered yet."),
         (
             {"ConfigurationOverrides": {"Tracking": {"OpenTrackingEnabled": "ENABLED"}}},

@@ -118,8 +118,39 @@ def test_what_is_no_address(v2, address, text):
     assert refused(v2.get_suppressed_destination, EmailAddress=address)[0] == "NotFoundException"
 
 
-def test_tenants_have_none_yet(v2):
-    expected = ("NotFoundException", "Tenant t does not exist.")
+def test_tenants_have_lists_of_their_own(here, v2):
+    for name in ("t", "u"):
+        v2.create_tenant(TenantName=name)
+    v2.put_suppressed_destination(EmailAddress="all@x.org", Reason="BOUNCE")
+    v2.put_suppressed_destination(EmailAddress="a@x.org", Reason="BOUNCE", TenantName="t")
+    v2.put_suppressed_destination(EmailAddress="b@x.org", Reason="COMPLAINT", TenantName="t")
+    found = v2.get_suppressed_destination(EmailAddress="a@x.org", TenantName="t")["SuppressedDestination"]
+    assert (found["Reason"], found["TenantName"]) == ("BOUNCE", "t")
+
+    def listed(**asked):
+        page = v2.list_suppressed_destinations(**asked)
+        return [one["EmailAddress"] for one in page["SuppressedDestinationSummaries"]]
+
+    assert listed() == ["all@x.org"]
+    assert listed(TenantName="t") == ["a@x.org", "b@x.org"]
+    assert listed(TenantName="t", Reasons=["COMPLAINT"]) == ["b@x.org"]
+    assert listed(TenantName="u") == []
+    token = v2.list_suppressed_destinations(TenantName="t", PageSize=1)["NextToken"]
+    assert listed(TenantName="t", PageSize=1, NextToken=token) == ["b@x.org"]
+    for other in ({}, {"TenantName": "u"}):
+        assert refused(v2.list_suppressed_destinations, NextToken=token, **other)[0] == "InvalidNextTokenException"
+        for call in (v2.get_suppressed_destination, v2.delete_suppressed_destination):
+            assert refused(call, EmailAddress="a@x.org", **other)[0] == "NotFoundException"
+    v2.delete_suppressed_destination(EmailAddress="a@x.org", TenantName="t")
+    assert listed(TenantName="t") == ["b@x.org"]
+    v2.delete_tenant(TenantName="t")
+    v2.create_tenant(TenantName="t")
+    assert (listed(TenantName="t"), listed()) == ([], ["all@x.org"])
+
+
+def test_no_such_tenant(here, v2):
+    here.client("sesv2", B).create_tenant(TenantName="t")
+    expected = ("NotFoundException", "The requested tenant <t> does not exist.")
     assert refused(v2.put_suppressed_destination, EmailAddress="a@x.org", Reason="BOUNCE", TenantName="t") == expected
     assert refused(v2.get_suppressed_destination, EmailAddress="a@x.org", TenantName="t") == expected
     assert refused(v2.list_suppressed_destinations, TenantName="t") == expected

@@ -529,7 +529,7 @@ def test_what_is_wrong_with_the_call(stocked):
     bad = refused(ses.send_bulk_templated_email, **v1_bulk(one, DefaultTemplateData="{"))
     assert bad == ("InvalidParameterValue", "The template data is not valid JSON.")
     assert refused(sesv2.send_bulk_email, **v2_bulk(one, DefaultContent={}))[0] == "BadRequestException"
-    assert refused(sesv2.send_bulk_email, **v2_bulk(one, TenantName="t"))[0] == "UnsupportedOperation"
+    assert refused(sesv2.send_bulk_email, **v2_bulk(one, TenantName="t"))[0] == "NotFoundException"
     params = v2_bulk(one)
     del params["FromEmailAddress"]
     assert refused(sesv2.send_bulk_email, **params)[1] == "FromEmailAddress must be specified."

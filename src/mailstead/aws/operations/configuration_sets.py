@@ -1,6 +1,6 @@
 """Configuration sets: named options of sending; v1 and v2 side by side on one store.
 
-Not offered: archiving (Mail Manager), S/MIME, tenant scope, validation of addresses before sending.
+Not offered: archiving (Mail Manager), S/MIME, validation of addresses before sending.
 """
 
 from __future__ import annotations
@@ -327,8 +327,6 @@ def _tracking(given: Params) -> Tracking:
 
 
 def _suppression(given: Params) -> Suppression:
-    if given.get("SuppressionScope") == "TENANT":
-        raise Invalid("Tenants are not offered yet.", kind="not-offered")
     reasons = given.get("SuppressedReasons")
     validation = validation_of(given.get("ValidationOptions"))
     return Suppression(

@@ -12,13 +12,8 @@ from mailstead.aws.operations.services import Params
 from mailstead.base.errors import Invalid
 from mailstead.outbound.composition import MAX_RECIPIENTS, Options, Simple
 from mailstead.proto.mime_part import Attachment
-from mailstead.ses import message_tags
-
-NOT_OFFERED = {
-    "TenantName": "Tenants are not offered yet.",
-    "ListManagementOptions": "List management is not offered yet.",
-}
-"""Members of v2 SendEmail that would seem to work and have no effect."""
+from mailstead.ses import list_management, message_tags
+from mailstead.ses.list_management import Managed
 
 TRANSFER_ENCODING = {"BASE64": "base64", "QUOTED_PRINTABLE": "quoted-printable", "SEVEN_BIT": "7bit"}
 
@@ -156,14 +151,18 @@ def v2_options(params: Params) -> Options:
         source_arn=sender,
         from_arn=sender,
         return_path_arn=line(feedback, params.get(feedback)),
+        list_management=_managed(params.get("ListManagementOptions")),
+        tenant=line("TenantName", params.get("TenantName")),
     )
+
+
+def _managed(given: Params | None) -> Managed | None:
+    """The contact list and topic of a send."""
+    return list_management.named(given["ContactListName"], given.get("TopicName")) if given else None
 
 
 def refuse_what_waits(params: Params) -> None:
     """What would seem to work and have no effect yet is refused."""
-    for name, text in NOT_OFFERED.items():
-        if params.get(name):
-            raise Invalid(text, kind="not-offered")
     tracking = (params.get("ConfigurationOverrides") or {}).get("Tracking") or {}
     if "ENABLED" in tracking.values():
         raise Invalid("Open and click tracking is not offered yet.", kind="not-offered")

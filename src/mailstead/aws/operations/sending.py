@@ -1,7 +1,7 @@
 """Sending: SendEmail and SendRawEmail of v1 and SendEmail of v2, all through one door.
 
 Sends of templates besides v2 SendEmail stand in ``templated_sending``.
-Not done yet: list management, tenants, tracking by message.
+Not done yet: tracking by message.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Suppression list: addresses an account does not want to mail again (v2 alone has it)."""
+"""Suppression lists: addresses an account or a tenant does not want to mail again (v2 alone has them)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 from mailstead.aws import paging
 from mailstead.aws.operations.services import SESV2, Handlers, Request, Services
 from mailstead.base.address import check_address
-from mailstead.base.errors import Invalid, NotFound
-from mailstead.ses import suppression
+from mailstead.base.errors import Invalid
+from mailstead.ses import suppression, tenants
 from mailstead.ses.suppression import Selection, Suppressed
+from mailstead.store.port import Transaction
 
 HANDLED = frozenset(
     {
@@ -40,54 +41,74 @@ class _Suppression:
         self._db = services.runtime.db
 
     async def put(self, request: Request) -> dict[str, Any]:
-        caller, address = request.caller, _own_list(request)["EmailAddress"]
+        caller, address = request.caller, request.params["EmailAddress"]
         check_address(address)
         region = await self._services.region_of(caller)
         if not region.production_access:  # SES: sending §2
             raise Invalid("Addresses cannot be put on the suppression list while the account is in the sandbox.")
         reason = request.params["Reason"]
-        await self._db.run(lambda tx: suppression.put(tx, caller.account, caller.region, address, reason))
+
+        async def body(tx: Transaction) -> None:
+            owner = await _owner(tx, request, hold=True)
+            await suppression.put(tx, caller.account, caller.region, address, reason, tenant=owner)
+
+        await self._db.run(body)
         return {}
 
     async def get(self, request: Request) -> dict[str, Any]:
-        caller, address = request.caller, _own_list(request)["EmailAddress"]
-        found = await self._db.read(lambda tx: suppression.get(tx, caller.account, caller.region, address))
+        address, tenant = request.params["EmailAddress"], request.params.get("TenantName")
+
+        async def look(tx: Transaction) -> Suppressed:
+            owner = await _owner(tx, request)
+            return await suppression.get(tx, request.caller.account, request.caller.region, address, tenant=owner)
+
+        found = await self._db.read(look)
         ids = {"MessageId": found.message, "FeedbackId": found.feedback}
         attributes = {name: value for name, value in ids.items() if value}
         shown = {**_summary(found), **({"Attributes": attributes} if attributes else {})}
-        return {"SuppressedDestination": shown}
+        return {"SuppressedDestination": {**shown, **({"TenantName": tenant} if tenant else {})}}
 
     async def list_page(self, request: Request) -> dict[str, Any]:
-        caller, params = request.caller, _own_list(request)
+        caller, params = request.caller, request.params
         reasons = tuple(params.get("Reasons") or ())
         wanted = Selection(reasons, params.get("StartDate"), params.get("EndDate"))
-        belongs = request.page(",".join(sorted(set(reasons))), str(wanted.since), str(wanted.until))
+        filters = (",".join(sorted(set(reasons))), str(wanted.since), str(wanted.until))
+        belongs = request.page(*filters, *([params["TenantName"]] if "TenantName" in params else ()))
         start = paging.position(belongs, params.get("NextToken"))
         size = paging.page_size(params.get("PageSize"), default=MAX_PAGE, most=MAX_PAGE)
         after = str(start[0]) if start else ""
-        rows = await self._db.scan(
-            lambda tx: suppression.list_page(
-                tx, caller.account, caller.region, after=after, limit=size + 1, wanted=wanted
+
+        async def look(tx: Transaction) -> list[Suppressed]:
+            owner = await _owner(tx, request)
+            return await suppression.list_page(
+                tx, caller.account, caller.region, after=after, limit=size + 1, wanted=wanted, tenant=owner
             )
-        )
+
+        rows = await self._db.scan(look)
         answer: dict[str, Any] = {"SuppressedDestinationSummaries": [_summary(found) for found in rows[:size]]}
         return {**answer, "NextToken": paging.token(belongs, [rows[size - 1].address])} if len(rows) > size else answer
 
     async def delete(self, request: Request) -> dict[str, Any]:
-        caller, address = request.caller, _own_list(request)["EmailAddress"]
-        await self._db.run(lambda tx: suppression.delete(tx, caller.account, caller.region, address))
+        caller, address = request.caller, request.params["EmailAddress"]
+
+        async def body(tx: Transaction) -> None:
+            await suppression.delete(tx, caller.account, caller.region, address, tenant=await _owner(tx, request))
+
+        await self._db.run(body)
         return {}
 
 
-def _own_list(request: Request) -> Any:
-    """The members of a call about the account's own list.
+async def _owner(tx: Transaction, request: Request, *, hold: bool = False) -> str:
+    """The id of the tenant whose list a call is about; empty: it is about the account's.
 
     Raises:
-        NotFound: it is about a tenant's, and there are none yet.
+        Invalid, NotFound: there is no such tenant.
     """
-    if (tenant := request.params.get("TenantName")) is not None:
-        raise NotFound(f"Tenant {tenant[:256]} does not exist.", kind="tenant")
-    return request.params
+    name = request.params.get("TenantName")
+    if name is None:
+        return ""
+    find = tenants.hold if hold else tenants.get
+    return (await find(tx, request.caller.account, request.caller.region, name)).id
 
 
 def _summary(found: Suppressed) -> dict[str, Any]:

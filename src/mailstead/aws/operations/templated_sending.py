@@ -41,8 +41,10 @@ from mailstead.base.errors import (
     TooLarge,
     Unreachable,
 )
+from mailstead.outbound.admission import check_bulk
 from mailstead.outbound.composition import Templated
 from mailstead.outbound.handed_in import Submission
+from mailstead.proto.addresses import parse_one
 from mailstead.ses import message_tags, templates
 from mailstead.ses.principals import Caller
 from mailstead.store.port import Database
@@ -70,6 +72,7 @@ STATUS: dict[tuple[type[MailsteadError], str], tuple[str, str]] = {
     (Throttled, "daily"): ("AccountDailyQuotaExceeded", "ACCOUNT_DAILY_QUOTA_EXCEEDED"),
     (Paused, ""): ("AccountSendingPaused", "ACCOUNT_SENDING_PAUSED"),
     (Paused, "enforcement"): ("AccountSuspended", "ACCOUNT_SUSPENDED"),
+    (Paused, "tenant"): ("Failed", "FAILED"),
     (Paused, "configuration-set"): ("ConfigurationSetSendingPaused", "CONFIGURATION_SET_SENDING_PAUSED"),
     (Invalid, ""): ("InvalidParameterValue", "INVALID_PARAMETER"),
     (TooLarge, ""): ("InvalidParameterValue", "INVALID_PARAMETER"),
@@ -201,6 +204,9 @@ class _TemplatedSending:
             return_path=line(feedback, params.get(feedback)),
             options=replace(v2_options(params), tags=tags_of(params.get("DefaultEmailTags"))),
         )
+        if common.options.tenant:
+            sender, template = parse_one(common.source or ""), common.templated.name if common.templated else ""
+            await self._db.read(lambda tx: check_bulk(tx, request.caller, common.options, sender, template))
         results = await self._all(common, entries)
         return {"BulkEmailEntryResults": [_answer(result, 1) for result in results]}
 
