@@ -18,7 +18,7 @@ Run = Callable[..., Any]
 # Ports of our own, so that a server that runs here does not matter.
 QUIET = [
     word
-    for name in ("api", "submission", "submissions", "mx")
+    for name in ("api", "tracking", "submission", "submissions", "mx")
     for word in ("--set", f"listen.{name}=127.0.0.1:0")
 ] + ["--set", "verification=auto", "--set", "dns.resolver=127.0.0.1:1"]  # fmt: skip
 
@@ -131,3 +131,22 @@ def test_sources_that_are_not_on_this_machine(run: Run) -> None:
     found = findings(run, "--set", "delivery.sources=a:127.0.0.21=a.example.com,b:192.0.2.1=b.example.com")
     assert level(found, "sources", "127.0.0.21 is on this machine") == {"ok"}
     assert level(found, "sources", "192.0.2.1 is not on this machine: mail that leaves from it waits") == {"warn"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["tracking.public_url=https://mail.example.com"], ("ok", "lead to https://mail.example.com")),
+        (["listen.tracking=off"], ("warn", "addresses get no verification mail")),
+        (["delivery.mode=relay", "delivery.smarthost=127.0.0.1:25"], ("warn", "set tracking.public_url")),
+        (
+            ["delivery.mode=relay", "delivery.smarthost=127.0.0.1:25", "listen.tracking=https://0.0.0.0:0"],
+            ("ok", "lead to listen.tracking = https://0.0.0.0:0"),
+        ),
+    ],
+    ids=["public", "off", "loopback", "anywhere"],
+)
+def test_where_links_lead(run: Run, words: list[str], expected: tuple[str, str]) -> None:
+    given = [word for setting in words for word in ("--set", setting)]
+    (found,) = [(one, text) for one, part, text in findings(run, *given) if part == "links"]
+    assert (found[0], expected[1] in found[1]) == (expected[0], True), found

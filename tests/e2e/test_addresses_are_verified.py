@@ -218,3 +218,69 @@ def test_without_a_place_for_links_it_is_said(tmp_path: Path) -> None:
         assert "no place for links" in server.log.read_text()
         server.cli("identity", "verify", "ann@near.test")
         assert scene.status("ann@near.test") == ("Success", "SUCCESS")
+
+
+@pytest.fixture(scope="module")
+def shop(scene: Scene) -> Scene:
+    """An account with a verified sender and a mail of its own."""
+    scene.server.http("POST", "/_mailstead/verify", {"identity": "shop@near.test"})
+    scene.v2.create_configuration_set(ConfigurationSetName="news")
+    picture = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+    scene.v1.create_custom_verification_email_template(
+        TemplateName="hello",
+        FromEmailAddress="shop@near.test",
+        TemplateSubject="Is it you? 제목",
+        TemplateContent=f'<html><body><h1>Hello</h1><img src="{picture}"></body></html>',
+        SuccessRedirectionURL="https://shop.test/yes?a=b&c=d",
+        FailureRedirectionURL="https://shop.test/no",
+    )
+    return scene
+
+
+def test_an_accounts_own_mail_leads_to_its_own_pages(shop: Scene) -> None:
+    address = "fan@near.test"
+    sent = shop.v2.send_custom_verification_email(
+        EmailAddress=address, TemplateName="hello", ConfigurationSetName="news"
+    )
+    mail = shop.mail(address)
+    assert (mail["From"], mail["Subject"]) == ("shop@near.test", "Is it you? 제목")
+    assert mail["Message-ID"].startswith(f"<{sent['MessageId']}@")
+    link = link_in(mail)
+    html = mail.get_body(("html",))
+    assert html is not None
+    assert f'<a href="{link}">' in html.get_content()
+    assert html.get_content().rstrip().endswith("</body></html>")
+    (picture,) = [part for part in mail.walk() if part.get_content_type() == "image/gif"]
+    assert f"cid:{picture['Content-ID'].strip('<>')}" in html.get_content()
+    assert shop.status(address) == ("Pending", "PENDING")
+    assert shop.open(link) == (302, "https://shop.test/yes?a=b&c=d", "")
+    assert shop.status(address) == ("Success", "SUCCESS")
+    assert shop.open(link)[:2] == (302, "https://shop.test/yes?a=b&c=d")
+
+
+def test_an_accounts_own_mail_that_is_too_late(shop: Scene) -> None:
+    address = "slow@near.test"
+    shop.v1.send_custom_verification_email(EmailAddress=address, TemplateName="hello")
+    link = link_in(shop.mail(address))
+    shop.v1.delete_custom_verification_email_template(TemplateName="hello")  # the link knows where it leads to
+    shop.advance(DAY)
+    assert shop.open(link) == (302, "https://shop.test/no", "")
+    assert shop.status(address) in {("Pending", "PENDING"), ("Failed", "FAILED")}
+
+
+def test_an_accounts_own_mail_without_its_configuration_set(shop: Scene) -> None:
+    shop.v1.create_custom_verification_email_template(
+        TemplateName="other",
+        FromEmailAddress="shop@near.test",
+        TemplateSubject="x",
+        TemplateContent="x",
+        SuccessRedirectionURL="https://shop.test/yes",
+        FailureRedirectionURL="https://shop.test/no",
+    )
+    with pytest.raises(ClientError) as caught:
+        shop.v1.send_custom_verification_email(
+            EmailAddress="nobody@near.test", TemplateName="other", ConfigurationSetName="none"
+        )
+    assert caught.value.response["Error"]["Code"] == "ConfigurationSetDoesNotExist"
+    listed = [row["IdentityName"] for row in shop.v2.list_email_identities()["EmailIdentities"]]
+    assert "nobody@near.test" not in listed

@@ -65,7 +65,7 @@ def _findings(frame: Frame) -> Iterator[Finding]:
         yield Finding(FAIL, "configuration", error.message)
         return
     looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-        _configuration, _data, _disk, _master_key, _database, _certificate, _ports, _sources, _dns,
+        _configuration, _data, _disk, _master_key, _database, _certificate, _ports, _links, _sources, _dns,
     )  # fmt: skip
     for look in looks:
         yield from look(settings)
@@ -196,6 +196,21 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         if key.section == "listen" and not key.unused:
             for address in getattr(settings.listen, key.attribute):
                 yield _port(key.attribute, address)
+
+
+def _links(settings: Settings) -> Iterator[Finding]:
+    """Do links in mail lead to a place where those who get it can go?"""
+    if settings.tracking.public_url:
+        yield Finding(OK, "links", f"lead to {settings.tracking.public_url}")
+    elif not settings.listen.tracking:
+        yield Finding(
+            WARN, "links", "listen.tracking is off and tracking.public_url not set: addresses get no verification mail"
+        )
+    elif settings.delivery.mode != "capture" and settings.listen.tracking[0].loopback:
+        text = f"lead to {settings.listen.tracking[0]}, which is reached from this machine alone"
+        yield Finding(WARN, "links", f"{text}: set tracking.public_url")
+    else:
+        yield Finding(OK, "links", f"lead to listen.tracking = {settings.listen.tracking[0]}")
 
 
 def _sources(settings: Settings) -> Iterator[Finding]:
