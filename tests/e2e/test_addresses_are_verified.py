@@ -6,6 +6,8 @@ import email
 import email.policy
 import http.client
 import re
+import ssl
+import urllib.request
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -199,6 +201,19 @@ def test_links_begin_where_the_operator_says(tmp_path: Path) -> None:
             scene = Scene(server, sink)
             scene.v1.verify_email_identity(EmailAddress="ann@near.test")
             assert link_in(scene.mail("ann@near.test")).startswith("https://mail.example.com/verify?token=")
+
+
+def test_over_tls(tmp_path: Path) -> None:
+    with ScriptedMX() as sink:
+        given = settings(sink) | {"listen.tracking": "https://127.0.0.1:0"}
+        with Server(tmp_path / "data", given, dev=True) as server:
+            scene = Scene(server, sink)
+            scene.v1.verify_email_identity(EmailAddress="ann@near.test")
+            link = link_in(scene.mail("ann@near.test"))
+            assert link.startswith(f"{server.endpoints['tracking']}/")
+            with urllib.request.urlopen(link, context=ssl.create_default_context(cafile=str(server.ca_file))) as answer:
+                assert (answer.url, answer.status) == (link, 200)
+            assert scene.status("ann@near.test") == ("Success", "SUCCESS")
 
 
 def test_without_a_place_for_links_it_is_said(tmp_path: Path) -> None:
