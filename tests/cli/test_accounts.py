@@ -149,16 +149,59 @@ def test_a_given_key_is_taken(run: Run) -> None:
     assert (again.status, "already exists" in again.err) == (1, True)
 
 
+POLICY = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "ses:Send*", "Resource": "*"}}
+
+
 def test_a_principal_has_a_policy(run: Run, tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
-    policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": []}))
+    policy.write_text(json.dumps(POLICY))
     run("key", "create", "--user", "billing", "--policy", str(policy))
     (row,) = [one for one in run("key", "list", "--json").json if one["user"] == "billing"]
     assert row["policy"] is True
     policy.write_text("{")
-    assert "is not JSON" in run("key", "create", "--user", "other", "--policy", str(policy)).err
-    policy.write_text("[]")
-    assert "no Statement" in run("key", "create", "--user", "other", "--policy", str(policy)).err
+    assert "Syntax errors" in run("key", "create", "--user", "other", "--policy", str(policy)).err
+    policy.write_bytes(b"\xff")
+    assert "is not UTF-8" in run("key", "create", "--user", "other", "--policy", str(policy)).err
+    policy.write_text(json.dumps({"Statement": {"Effect": "Allow", "Action": "*"}}))
+    assert "must contain resources" in run("key", "create", "--user", "other", "--policy", str(policy)).err
+    assert [one["user"] for one in run("principal", "list", "--json").json] == ["billing", "root"]
+
+
+def test_a_policy_is_shown_replaced_and_taken_away(run: Run, tmp_path: Path) -> None:
+    run("key", "create")
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(POLICY, indent=4))
+    made = run("principal", "create", "billing", "--policy", str(file), "--json").json
+    assert (made["arn"], made["policy"]) == ("arn:aws:iam::000000000000:user/billing", True)
+    assert json.loads(run("principal", "policy", "billing", "--json").json["policy"]) == POLICY
+    other = {**POLICY, "Statement": {**POLICY["Statement"], "Action": "ses:GetAccount"}}
+    file.write_text(json.dumps(other))
+    assert json.loads(run("principal", "policy", "billing", str(file), "--json").json["policy"]) == other
+    assert run("principal", "policy", "billing", "--remove", "--json").json["policy"] == ""
+    assert {one["user"]: one["policy"] for one in run("principal", "list", "--json").json} == {
+        "billing": False,
+        "root": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "why"),
+    [
+        (("create", "root"), 1, "already exists"),
+        (("create", "billing:x"), 1, "must be 1 to 64 letters"),
+        (("create", "x", "--account", "999999999999"), 1, "does not exist"),
+        (("policy", "nobody"), 1, "User nobody does not exist"),
+        (("policy", "nobody", "--remove"), 1, "User nobody does not exist"),
+        (("policy", "root", "--remove"), 1, "takes no policy"),
+        (("policy", "root", "none.json"), 1, "cannot read none.json"),
+        (("policy", "root", "none.json", "--remove"), 2, "--remove takes no FILE"),
+        (("list", "--account", "999999999999"), 1, "does not exist"),
+    ],
+)
+def test_what_is_said_of_principals_that_cannot_be(run: Run, arguments: tuple[str, ...], status: int, why: str) -> None:
+    run("key", "create")
+    done = run("principal", *arguments)
+    assert (done.status, why in done.err) == (status, True), done.err
 
 
 def test_a_deleted_key_is_gone(run: Run) -> None:

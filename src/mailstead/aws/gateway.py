@@ -2,7 +2,7 @@
 
 A bare ASGI callable for SES v1 (Query), SES v2 (REST-JSON) and STS on one listener, told apart by path, scope of the
 signature, Action and Version (SES: wire §1).  Every call walks the same steps: read, identify, authenticate, decode,
-validate, handle, encode; each may end it with an error, which is written in the form of the API that was called.
+validate, authorize, handle, encode; each may end it with an error, written in the form of the API that was called.
 
 Not done: CORS (SES has none), compressed request bodies, SNS and KMS (they answer UnsupportedOperation).
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from mailstead.aws import errors, not_offered, query, rest_json, validate
+from mailstead.aws import authorization, errors, not_offered, query, rest_json, validate
 from mailstead.aws.bodies import (
     BODIES,
     BODY_TIMEOUT,
@@ -82,6 +82,7 @@ class Call:
 
 
 _REGION = re.compile(r"[A-Za-z0-9-]{1,40}")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 
 
@@ -158,6 +159,7 @@ class Gateway:
         self._admit(call)
         self._decode(call)
         self._validate(call)
+        self._authorize(call)
         result = await self._handle(call)
         return self._encode(call, result)
 
@@ -272,6 +274,7 @@ class Gateway:
             source_ip=client[0] if client else "",
             user_agent=_shown(call.wire.headers.get(b"user-agent", b"").decode("latin-1")),
             operation=call.operation.name if call.operation is not None else "",
+            api="2" if call.door is SESV2 else "1",
             tls="TLS" if call.scope.get("scheme") == "https" else "",
         )
 
@@ -297,13 +300,21 @@ class Gateway:
         if text:
             raise Refusal(Code("ValidationError"), Code("BadRequestException"), text)
 
+    def _authorize(self, call: Call) -> None:
+        """Does the caller's policy allow it?  Who has none may do everything in the account."""
+        assert call.operation is not None
+        assert call.caller is not None
+        name, now = call.operation.name, self._clock.now()
+        authorization.check(call.door.name, name, call.params, call.caller, now)
+
     async def _handle(self, call: Call) -> Mapping[str, Any] | None:
         assert call.operation is not None
         assert call.caller is not None
         name = call.operation.name
         handler = self._handlers[call.door.name, name]
         now = self._clock.now()
-        return await handler(Request(call.caller, call.params, now, call.door.name, name, call.request_id))
+        base = _base(call)
+        return await handler(Request(call.caller, call.params, now, call.door.name, name, call.request_id, base))
 
     def _encode(self, call: Call, result: Mapping[str, Any] | None) -> Reply:
         assert call.operation is not None
@@ -380,6 +391,15 @@ def _refusal(word: str, text: str, status: int = 400) -> Refusal:
 
 def _unsupported(door: Door, operation: str) -> Refusal:
     return _refusal("UnsupportedOperation", not_offered.text(door.name, _shown(operation)))
+
+
+def _base(call: Call) -> str:
+    """How the caller reaches us: by the name it calls us; by our address if that cannot be a name."""
+    host = call.wire.headers.get(b"host", b"").decode("latin-1")
+    if not _HOST.fullmatch(host):
+        address, port = call.scope.get("server") or ("localhost", 80)
+        host = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return f"{call.scope.get('scheme', 'http')}://{host}"
 
 
 def _shown(text: str) -> str:

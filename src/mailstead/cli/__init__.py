@@ -24,6 +24,7 @@ COMMANDS = {
     "identity": ("identity", "Addresses and domains that accounts send as."),
     "ip": ("ip", "Addresses that accounts have for themselves."),
     "key": ("key", "Access keys and SMTP passwords."),
+    "principal": ("principal", "Who acts for an account, and what their policies allow."),
     "queue": ("queue", "Mail that waits."),
     "send": ("send", "Send one message from the shell."),
     "serve": ("serve", "Run the server."),

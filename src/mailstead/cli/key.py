@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from mailstead.config import Settings
 from mailstead.proto.sigv4 import smtp_password
 from mailstead.runtime import Runtime
 from mailstead.ses import account as accounts
-from mailstead.ses import credentials, principals
+from mailstead.ses import credentials, permissions, principals
 from mailstead.store.port import Transaction
 
 
@@ -42,11 +41,11 @@ def create(frame: Frame, *, account: str | None, user: str, policy: Path | None,
     settings = frame.settings()
     if policy is not None and user == principals.ROOT:
         raise Invalid("--policy is for a principal: name it with --user")
-    policy_json = "" if policy is None else _policy(policy)
+    policy_json = "" if policy is None else policy_of(policy)
 
     async def work(runtime: Runtime) -> dict[str, Any]:
         async def body(tx: Transaction) -> dict[str, Any]:
-            owner = account or await _first(tx)
+            owner = account or await first_account(tx)
             await accounts.get(tx, owner)
             if policy_json:
                 await principals.create(tx, owner, user, policy_json=policy_json)
@@ -58,21 +57,21 @@ def create(frame: Frame, *, account: str | None, user: str, policy: Path | None,
     _answer(frame, in_runtime(settings, work, new=True))
 
 
-async def _first(tx: Transaction) -> str:
+async def first_account(tx: Transaction) -> str:
     """The oldest account."""
     return min(await accounts.list_all(tx), key=lambda one: (one.created, one.id)).id
 
 
-def _policy(file: Path) -> str:
+def policy_of(file: Path) -> str:
+    """The policy in a file, checked."""
     try:
-        policy = json.loads(file.read_bytes())
+        return permissions.checked(file.read_bytes().decode())
     except OSError as error:
         raise Invalid(f"cannot read {file}: {error.strerror}") from None
-    except ValueError as error:
-        raise Invalid(f"{file} is not JSON: {error}") from None
-    if not isinstance(policy, dict) or "Statement" not in policy:
-        raise Invalid(f"{file} is not an IAM policy: it has no Statement")
-    return json.dumps(policy)
+    except UnicodeDecodeError:
+        raise Invalid(f"{file} is not UTF-8") from None
+    except Invalid as error:
+        raise Invalid(f"{file} is not an IAM policy: {error.message}") from None
 
 
 def _shown(settings: Settings, made: credentials.Credential, plain: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mailstead.base.errors import Closed, Denied, NotFound, Paused, Rejected
+from mailstead.outbound import permission
 from mailstead.outbound.composition import Draft, Options
 from mailstead.outbound.simulator import is_simulator
 from mailstead.proto.addresses import Mailbox
@@ -19,6 +20,7 @@ from mailstead.ses import (
     identities,
     list_management,
     mail_from,
+    permissions,
     suppression,
     tenant_resources,
     tenants,
@@ -80,6 +82,8 @@ class Grant:
     """The one it is sent through, by name; empty: none."""
     listing: Listing | None = None
     """The contact list it belongs to, and who does not want it; None: none."""
+    by_policy: bool = False
+    """Did the principal's policy decide?  It looks at each message anew."""
 
 
 async def admit(
@@ -102,13 +106,17 @@ async def admit(
     signing = ""
     if not identity.dkim_off:
         signing = await identities.signing_domain(tx, caller.account, caller.region, draft.from_domain)
-    await _may_send(tx, caller, tenant, {IDENTITY: identity.name, CONFIGURATION_SET: _name(chosen), TEMPLATE: template})
+    used = {IDENTITY: identity.name, CONFIGURATION_SET: _name(chosen), TEMPLATE: template}
+    by_policy = await permission.check(tx, caller, draft, action, used)
+    await _may_send(tx, caller, tenant, used)
     rule = _rule(standing, chosen, tenant)
     kept_back = await suppressed(tx, caller, draft, rule)
     own_domain = mail_from.domain_of(identity)
     listing = await _listing(tx, caller, draft)
     through = tenant.name if tenant else ""
-    return Grant(standing.region, identity.name, signing, chosen, rule, kept_back, own_domain, through, listing)
+    return Grant(
+        standing.region, identity.name, signing, chosen, rule, kept_back, own_domain, through, listing, by_policy
+    )
 
 
 async def suppressed(tx: Transaction, caller: Caller, draft: Draft, rule: Rule) -> dict[str, str]:
@@ -201,10 +209,7 @@ def _may_act(caller: Caller, options: Options, action: str) -> None:
     """Identities of other accounts need their policy, which nobody can give yet."""
     for arn in (options.source_arn, options.from_arn, options.return_path_arn):
         if arn and not arn.startswith(f"arn:aws:ses:{caller.region}:{caller.account}:identity/"):
-            raise Denied(
-                f"User `{caller.arn}' is not authorized to perform `ses:{action}' on resource `{arn}'",
-                kind="identity",
-            )
+            raise Denied(permissions.not_authorized(caller, action, arn), kind="identity")
 
 
 async def _verified(tx: Transaction, caller: Caller, draft: Draft, *, sandbox: bool) -> Identity:

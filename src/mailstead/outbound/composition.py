@@ -21,7 +21,8 @@ from mailstead.proto.handlebars import MAX_STEPS, OutOfSteps, Unrenderable
 from mailstead.proto.message import Message
 from mailstead.proto.newlines import normalize
 from mailstead.proto.smtp.content import has_long_line
-from mailstead.ses import message_tags, templates
+from mailstead.ses import list_management, message_tags, templates
+from mailstead.ses.list_management import Managed
 
 MAX_RECIPIENTS = 50  # SES: smtp §7
 MAX_HOPS = 100  # RFC 5321 §6.3: a loop is assumed at a hundred Received fields
@@ -88,7 +89,7 @@ class Options:
     source_arn: str | None = None
     from_arn: str | None = None
     return_path_arn: str | None = None
-    list_management: str | None = None
+    list_management: Managed | None = None
     tenant: str | None = None
 
 
@@ -124,8 +125,18 @@ def _in_fields(message: Message, name: str, *, null: bool = False) -> list[Mailb
     return [mailbox for field in fields for mailbox in parse_list(message.content[field.value : field.end], null=null)]
 
 
+def authors(message: Message) -> list[Mailbox]:
+    """The mailboxes of From."""
+    return _in_fields(message, "From")
+
+
 def _option(message: Message, name: str) -> str | None:
     return message.header(OPTIONS[name])
+
+
+def _managed(message: Message) -> Managed | None:
+    written = _option(message, "list_management")
+    return list_management.parse_header(written) if written else None
 
 
 def options_of(message: Message, given: Options) -> Options:
@@ -143,7 +154,7 @@ def options_of(message: Message, given: Options) -> Options:
         source_arn=given.source_arn or _option(message, "source_arn"),
         from_arn=given.from_arn or _option(message, "from_arn"),
         return_path_arn=given.return_path_arn or _option(message, "return_path_arn"),
-        list_management=given.list_management or _option(message, "list_management"),
+        list_management=given.list_management or _managed(message),
         tenant=given.tenant or _option(message, "tenant"),
     )
 
@@ -258,13 +269,13 @@ def draft(
     Raises:
         Invalid: an address that is none, no recipient, or more than fifty.
     """
-    authors = _in_fields(message, "From")
+    from_ = authors(message)
     returned = _in_fields(message, "Return-Path", null=True)
-    named = parse_one(source) if source is not None else next((m for m in [*returned, *authors] if m.address), None)
-    if not authors or named is None:
+    named = parse_one(source) if source is not None else next((m for m in [*returned, *from_] if m.address), None)
+    if not from_ or named is None:
         raise Invalid("Missing final '@domain'")
     feedback = parse_one(return_path) if return_path else named
-    claims = [*authors, named, *_in_fields(message, "Sender"), feedback, *returned]
+    claims = [*from_, named, *_in_fields(message, "Sender"), feedback, *returned]
     for claim in claims:
         _check_claim(claim.address)
     if destinations is None:
@@ -285,7 +296,7 @@ def draft(
         sender=bare(feedback.address),
         recipients=recipients,
         claims=_once(claims),
-        from_domain=bare(authors[0].address).rpartition("@")[2],
+        from_domain=bare(from_[0].address).rpartition("@")[2],
         options=options_of(message, options),
     )
 

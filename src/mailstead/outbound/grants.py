@@ -1,7 +1,8 @@
 """Grants: what admission granted holds for the next message too, for half a second, while nothing but mail is written.
 
 Accounts send many messages alike; to read their account, identities and configuration set anew for each takes longer
-than all else that the door reads.  Refusals are not kept, nor what was granted in the sandbox or under other names.
+than all else that the door reads.  Refusals are not kept, nor what was granted in the sandbox, by a policy or
+under other names.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Grants:
             suppressed = await self._db.read(lambda tx: admission.suppressed(tx, caller, draft, known.rule))
             return replace(known, suppressed=suppressed) if suppressed else known
         grant = await self._db.read(ask)
-        if grant.region.production_access:
+        if grant.region.production_access and not grant.by_policy:
             kept[key] = replace(grant, suppressed={})
         return grant
 

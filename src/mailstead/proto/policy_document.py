@@ -84,7 +84,7 @@ def read(text: str, limit: int, *, identity: str = "") -> Policy:
     if version not in _VERSIONS:
         raise _wrong()
     given = document.get("Statement")
-    statements = given if isinstance(given, list) else [given]
+    statements: list[Any] = given if isinstance(given, list) else [given]
     if not statements or not all(isinstance(one, dict) for one in statements):
         raise _wrong()
     _distinct([one["Sid"] for one in statements if "Sid" in one])

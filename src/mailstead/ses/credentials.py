@@ -181,7 +181,14 @@ def secret(vault: Vault, credential: Credential) -> str:
 
 def caller(credential: Credential, region: str) -> Caller:
     """Who acts with this key; the door adds where from and how."""
-    return Caller(credential.account, region, credential.access_key, credential.arn, credential.name)
+    return Caller(
+        credential.account,
+        region,
+        credential.access_key,
+        credential.arn,
+        credential.name,
+        policy="" if credential.name == ROOT else credential.policy_json,
+    )
 
 
 async def smtp_login(

@@ -7,12 +7,13 @@ The first key of an account is its root, ``arn:aws:iam::ACCOUNT:root``; a named 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mailstead.base.errors import AlreadyExists, Invalid, NotFound
 from mailstead.store.port import Transaction
 
 ROOT = "root"
+ROOT_POLICY = "The root principal may do everything in its account; it takes no policy"
 
 _NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 
@@ -33,6 +34,10 @@ class Caller:
     operation: str = ""
     tls: str = ""
     """TLS version of the connection, ``TLSv1.3``; empty in clear."""
+    api: str = "1"
+    """What policies call ``ses:ApiVersion``."""
+    policy: str = field(default="", repr=False)
+    """The IAM policy that it had when it showed its key; empty: everything is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,11 @@ async def create(tx: Transaction, account: str, name: str, *, policy_json: str =
     """Add a principal.
 
     Raises:
-        Invalid: no name for a user.
+        Invalid: no name for a user, or a policy for the root.
         AlreadyExists: the account has one of this name.
     """
+    if name == ROOT and policy_json:
+        raise Invalid(ROOT_POLICY, kind="principal")
     if not _NAME.fullmatch(name):
         raise Invalid(f"User name {name!r} must be 1 to 64 letters, digits or any of +=,.@-_", kind="principal")
     made = await tx.run(
@@ -101,6 +108,20 @@ async def get(tx: Transaction, account: str, name: str) -> Principal:
     if found is None:
         raise NotFound(f"User {name} does not exist", kind="principal")
     return found
+
+
+async def set_policy(tx: Transaction, account: str, name: str, policy_json: str) -> Principal:
+    """Give a principal a policy in the place of the one it has.
+
+    Raises:
+        NotFound: there is none of this name.
+        Invalid: it is the root, which may do everything.
+    """
+    if name == ROOT:
+        raise Invalid(ROOT_POLICY, kind="principal")
+    sql = "UPDATE principals SET policy_json = $3 WHERE account = $1 AND name = $2"
+    await tx.run(sql, account, name, policy_json)
+    return await get(tx, account, name)
 
 
 async def list_all(tx: Transaction, account: str) -> list[Principal]:
