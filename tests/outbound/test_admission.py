@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mailstead.base.clock import DAY, HOUR, SECOND
-from mailstead.base.errors import Closed, Denied, Invalid, MailsteadError, NotFound, Paused, Throttled, TooLarge
+from mailstead.base.errors import Closed, Denied, MailsteadError, NotFound, Paused, Throttled, TooLarge
 from mailstead.outbound.admission import NotVerified
 from mailstead.outbound.composition import Options
 from mailstead.ses import account as accounts
@@ -235,16 +235,6 @@ def test_a_default_set_that_is_gone(yard: Yard) -> None:
     yard.run(lambda tx: identities.set_configuration_set(tx, ACCOUNT, REGION, "example.com", "gone"))
     said = refused(yard, NotFound)
     assert (str(said), said.kind) == ("Configuration set <gone> does not exist.", "configuration-set")
-
-
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        (Options(list_management="news; topic=a"), "List management is not offered yet."),
-    ],
-)
-def test_what_has_no_effect_yet_is_refused(yard: Yard, options: Options, text: str) -> None:
-    assert str(refused(yard, Invalid, options=options)) == text
 
 
 # -- quota and rate

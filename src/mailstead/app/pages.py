@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from mailstead.app.house import House
-from mailstead.outbound import verification_mail
+from mailstead.outbound import unsubscribe_links, verification_mail
 from mailstead.servers.listener import shown
 from mailstead.servers.tracking import Page
+from mailstead.servers.unsubscribe import METHODS, Unsubscribe
 from mailstead.servers.verify import Verify
 
 ANYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 — compared with, not bound
@@ -13,7 +14,10 @@ ANYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 — compared with, not
 
 def pages(house: House) -> tuple[Page, ...]:
     """Every page; whoever adds one adds a row."""
-    return (Page(verification_mail.PATH, Verify(house.runtime).show),)
+    return (
+        Page(verification_mail.PATH, Verify(house.runtime).show),
+        Page(unsubscribe_links.PATH, Unsubscribe(house.runtime).show, METHODS),
+    )
 
 
 def links(house: House) -> str:

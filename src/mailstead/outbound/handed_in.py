@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -58,6 +59,8 @@ class Terms:
     new_account: NewAccount
     keep_submitted: bool = False
     """Keep what was handed in as it was, for ``/_aws/ses`` (the test double)."""
+    links: Callable[[], str] = str
+    """Tells what links to the tracking listener begin with; empty: there is nowhere they could lead to."""
 
 
 class Lanes(Protocol):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from html import escape
 
+from mailstead.base.address import bare
 from mailstead.base.errors import Invalid
 from mailstead.outbound.composition import Draft
 from mailstead.proto.message import Message
 from mailstead.proto.mime_edit import edit_texts
-from mailstead.ses.contacts import checked_address
 from mailstead.ses.list_management import Listing
 from mailstead.ses.subscriptions import Ticket, seal
 from mailstead.store.vault import Vault
@@ -31,12 +31,12 @@ NO_PLACE = (
 )
 
 
-def ticket_of(listing: Listing, draft: Draft, message_id: str) -> Ticket | None:
+def ticket_of(listing: Listing | None, draft: Draft, message_id: str) -> Ticket | None:
     """What the link of a message is good for; None: it has none."""
-    if len(draft.recipients) != 1 or draft.message.first("DKIM-Signature") is not None:
+    if listing is None or len(draft.recipients) != 1 or draft.message.first("DKIM-Signature") is not None:
         return None
     topic = listing.topic.id if listing.topic is not None else ""
-    return Ticket(listing.list.id, topic, checked_address(draft.recipients[0].address), message_id)
+    return Ticket(listing.list.id, topic, bare(draft.recipients[0].address), message_id)
 
 
 def link(vault: Vault, base: str, ticket: Ticket) -> str:

@@ -15,6 +15,15 @@ from mailstead.ses.contacts import NOTHING_SAID, Contact
 from mailstead.store.port import Transaction
 
 
+UNSUBSCRIBED = "UnsubscribedRecipient"
+"""bounceSubType of what was not sent because its recipient does not want it (SES: sending §9)."""
+DIAGNOSTIC = (
+    "Amazon SES did not send the message to this address because it is unsubscribed from the contact list or the topic"
+    " that the message was sent to."
+)
+"""What is said to the sender then (the words are ours: SES's were not seen)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Managed:
     """What a send names."""

@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from mailstead.outbound.composition import Simple
 from mailstead.proto.mime_part import Attachment
+from mailstead.ses.list_management import Managed
 
 A = "111111111111"
 RAW = b"From: a@example.com\r\nTo: b@example.net\r\nSubject: raw\r\n\r\n\x00\xffbytes stay\r\n"
@@ -218,7 +219,6 @@ def test_tags(here):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"ListManagementOptions": {"ContactListName": "l"}}, "List management is not offered yet."),
         (
             {"ConfigurationOverrides": {"Tracking": {"OpenTrackingEnabled": "ENABLED"}}},
             "Open and click tracking is not offered yet.",
@@ -228,6 +228,31 @@ def test_tags(here):
 def test_what_waits_for_later(here, changes, text):
     code, told = refused(here.client("sesv2").send_email, **v2(**changes))
     assert (code, told) == ("UnsupportedOperation", text)
+    assert here.door.submissions == []
+
+
+@pytest.mark.parametrize(
+    ("given", "managed"),
+    [
+        ({"ContactListName": "ours"}, Managed("ours")),
+        ({"ContactListName": "ours", "TopicName": "news"}, Managed("ours", "news")),
+    ],
+)
+def test_list_management(here, given, managed):
+    here.client("sesv2").send_email(**v2(ListManagementOptions=given))
+    assert here.door.submissions[0].options.list_management == managed
+
+
+@pytest.mark.parametrize(
+    ("given", "beginning"),
+    [
+        ({"ContactListName": "ours; topic=x"}, "ContactListName can contain"),
+        ({"ContactListName": "ours", "TopicName": "a b"}, "TopicName can contain"),
+    ],
+)
+def test_list_management_of_no_list(here, given, beginning):
+    code, text = refused(here.client("sesv2").send_email, **v2(ListManagementOptions=given))
+    assert (code, text.startswith(beginning)) == ("BadRequestException", True)
     assert here.door.submissions == []
 
 
