@@ -5,6 +5,7 @@ It is mail of our own, from the provider's ``no-reply``: it makes no events and 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -51,6 +52,8 @@ _BELOW = (
     " If you did not ask for it, you need do nothing."
 )
 
+_END = re.compile(r"</body\s*+>\s*+(?:</html\s*+>\s*+)?\Z", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Links:
@@ -81,8 +84,9 @@ def custom(template: custom_verification.Template, link: str) -> Simple:
     html, pictures = mail_html.pictures(template.html)
     below, shown = _BELOW.format(sender=template.sender), escape(link)
     added = f'<p><a href="{shown}">{shown}</a></p><p><small>{escape(below)}</small></p>'
-    end = html.lower().rfind("</body")
-    whole = html + added if end < 0 else html[:end] + added + html[end:]
+    end = _END.search(html)
+    at = end.start() if end is not None else len(html)
+    whole = html[:at] + added + html[at:]
     text = f"{template.subject}\r\n\r\n{link}\r\n\r\n{below}\r\n"
     return Simple((template.subject, "UTF-8"), (text, "UTF-8"), (whole, "UTF-8"), attachments=pictures)
 

@@ -38,8 +38,11 @@ class Proof:
     region: str
     name: str
     secret: str
+    """Its SHA-256, in hex."""
     state: str
+    """``open``, ``used``, ``over`` or ``void``."""
     success_url: str
+    """Where whoever opened it goes on to, and where if it is too late; empty: to pages of ours."""
     failure_url: str
     created: int
     expires: int

@@ -12,7 +12,7 @@ from mailstead.base.errors import AlreadyExists, Invalid, LimitExceeded, NotFoun
 from mailstead.proto import mail_html
 from mailstead.ses import identities, tags
 from mailstead.ses.templates import check_name
-from mailstead.store.port import Row, Transaction
+from mailstead.store.port import Transaction
 
 MAX_TEMPLATES = 50  # SES: operations, limits
 MAX_BYTES = 10 << 20
@@ -75,10 +75,6 @@ _COLUMNS = "name, sender, subject, html, success_url, failure_url"
 _WHERE = "WHERE account = $1 AND region = $2"
 
 
-def _template(row: Row) -> Template:
-    return Template(*row)
-
-
 async def _check_sender(tx: Transaction, account: str, region: str, sender: str) -> None:
     if await identities.covering(tx, account, region, sender) is None:
         raise Invalid(f"The from email address <{sender}> is not verified.", kind="from-not-verified")
@@ -88,7 +84,7 @@ async def find(tx: Transaction, account: str, region: str, name: str) -> Templat
     """A template, or None."""
     sql = f"SELECT {_COLUMNS} FROM custom_verification_templates {_WHERE} AND name = $3"
     row = await tx.row(sql, account, region, name)
-    return _template(row) if row else None
+    return Template(*row) if row else None
 
 
 async def get(tx: Transaction, account: str, region: str, name: str) -> Template:
@@ -193,4 +189,4 @@ async def list_page(tx: Transaction, account: str, region: str, *, after: str, l
         "SELECT name, sender, subject, '', success_url, failure_url FROM custom_verification_templates"
         f" {_WHERE} AND name > $3 ORDER BY name LIMIT $4"
     )
-    return [_template(row) for row in await tx.rows(sql, account, region, after, limit)]
+    return [Template(*row) for row in await tx.rows(sql, account, region, after, limit)]
