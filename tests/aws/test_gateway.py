@@ -531,6 +531,18 @@ def test_the_plain_routes(served: Served) -> None:
     assert (status, headers["content-type"], json.loads(body)) == (200, "application/json", {"query": {"a": "b c"}})
 
 
+@pytest.mark.parametrize("host", ["mail.example.com", "mail.example.com:4579", "[2001:db8::7]:80", "localhost"])
+def test_a_handler_knows_by_what_name_it_was_reached(dev: Served, host: str) -> None:
+    assert dev.raw("GET", "/?Action=ListIdentities", headers={"Host": host})[0] == 200
+    assert dev.toy.seen[-1].base == f"http://{host}"
+
+
+@pytest.mark.parametrize("host", ["", "a/b", "a?b", "user@a", "a b", "a:port", "x" * 300, "a\tb"])
+def test_what_is_no_name_is_not_told_to_a_handler(dev: Served, host: str) -> None:
+    assert dev.raw("GET", "/?Action=ListIdentities", headers={"Host": host})[0] == 200
+    assert dev.toy.seen[-1].base == dev.url
+
+
 def test_the_open_door(dev: Served) -> None:
     sts = dev.client("sts", key="111122223333", region="anywhere-9", aws_session_token="token")
     assert sts.get_caller_identity()["Account"] == "111122223333"

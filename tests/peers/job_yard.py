@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mailstead.base.clock import DAY
+from mailstead.base.objects import Owners
 from mailstead.ses import jobs, suppression
 from mailstead.ses.jobs import EXPORT, IMPORT, MESSAGE_INSIGHTS, SUPPRESSION_LIST, Job
 from mailstead.store import work
-from mailstead.store.buckets import FolderBuckets, Owners
+from mailstead.store.buckets import FolderBuckets
 from mailstead.upkeep.jobs import Jobs
 from peers.yard import ACCOUNT, REGION, Yard
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mailstead.base.errors import NotFound
-from mailstead.store.buckets import FolderBuckets, Owners
+from mailstead.base.objects import Owners
+from mailstead.store.buckets import FolderBuckets
 
 
 def look(root: Path, bucket: str, key: str) -> tuple[int, str]:

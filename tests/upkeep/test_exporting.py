@@ -10,7 +10,7 @@ import pytest
 
 from mailstead.base.clock import DAY
 from mailstead.proto.smtp.reply import Reply
-from mailstead.ses import exports, jobs
+from mailstead.ses import exports, jobs, tenants
 from mailstead.ses.jobs import EXPORT
 from mailstead.upkeep import retention
 from peers.job_yard import OTHER, Stage
@@ -46,6 +46,7 @@ def test_what_became_of_mail_is_written_out(stage: Stage) -> None:
         "Destination": "slow@gmail.com",
         "Subject": "hello",
         "Isp": "Gmail",
+        "TenantName": "",
         "LastDeliveryEvent": "SEND",
         "LastEngagementEvent": "",
     }
@@ -107,7 +108,7 @@ def test_filters_choose(stage: Stage) -> None:
     yard.script.replies["gone@yahoo.com"] = Reply(550, "user unknown", "5.1.1")
     mail(stage, "a@gmail.com", subject="News of May")
     mail(stage, "gone@yahoo.com", subject="News of June")
-    mail(stage, "b@gmail.com", subject="Your order")
+    last = mail(stage, "b@gmail.com", subject="Your order")
     yard.deliver()
 
     def got(**source: Any) -> list[str]:
@@ -121,7 +122,14 @@ def test_filters_choose(stage: Stage) -> None:
     assert got(Include={"Destination": ["*@gmail.com"], "Subject": ["News of May"]}) == ["a@gmail.com"]
     assert got(Exclude={"Destination": ["*@gmail.com"], "Subject": ["News*"]}) == ["gone@yahoo.com", "b@gmail.com"]
     assert got(Include={"FromEmailAddress": ["Sender@example.com"]}) == []
-    assert got(Include={"TenantName": ["t"]}) == []
+    assert got(Include={"TenantName": ["shop"]}) == []
+    yard.run(lambda tx: tenants.create(tx, ACCOUNT, REGION, "shop"))
+    yard.run(
+        lambda tx: tx.run(
+            "UPDATE messages SET tenant = (SELECT id FROM tenants WHERE name = 'shop') WHERE id = $1", last
+        )
+    )
+    assert got(Include={"TenantName": ["shop"]}) == ["b@gmail.com"]
     assert got(Include={}, Exclude={}) == ["a@gmail.com", "gone@yahoo.com", "b@gmail.com"]
 
 

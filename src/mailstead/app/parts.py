@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_address
 
-from mailstead.app import first_start, health, pages
+from mailstead.app import first_start, health, jobs, pages
 from mailstead.app.house import House
-from mailstead.aws import dev, operations
+from mailstead.aws import dev, job_files, operations
 from mailstead.aws.gateway import Gateway
 from mailstead.aws.handlers import Known, PlainHandler
 from mailstead.base.clock import SECOND, SystemClock
@@ -101,6 +101,7 @@ async def start(house: House) -> None:
     house.run("certificates", every(CERTIFICATES, "certificates", partial(_renew, pair)))
     house.run("heartbeat", keep_alive(runtime.db, runtime.worker, house.register))
     _verification(house)
+    jobs.start(house)
     await _submission(house, submissions, context, faults)
     await _mx(house, reception, places, context=context, faults=faults, own=own)
     await _tracking(house, context)  # before those who write links to it
@@ -199,6 +200,7 @@ def _submissions(house: House, router: Router, limiter: quota.RateLimiter, fault
         retry_for=settings.delivery.retry_for,
         new_account=_new_account(house),
         keep_submitted=settings.dev.enabled,
+        links=partial(pages.links, house),
     )
     return Submissions(house.runtime, router, terms, limiter, faults.due)
 
@@ -375,7 +377,8 @@ async def _api(house: House, router: Router, submissions: Submissions, context: 
         regions=settings.regions,
         open_door=settings.dev.enabled,
         dev_account=settings.dev.account,
-        routes={("GET", "/_mailstead/health"): health.route(house)} | routes,
+        routes={("GET", "/_mailstead/health"): health.route(house), ("GET", job_files.PATH): job_files.route(runtime)}
+        | routes,
     )
     places = [Place((listen.host, listen.port), listen.tls) for listen in settings.listen.api]
     server = HttpServer("api", gateway, places, tls=context, connections=settings.limits.api_connections)

@@ -22,6 +22,8 @@ class Request:
     """``ses``, ``sesv2`` or ``sts``."""
     operation: str = ""
     request_id: str = ""
+    base: str = ""
+    """How the caller reaches us: ``http://host:port``."""
 
     def page(self, *more: str) -> tuple[str, ...]:
         """What a page token of this call belongs to; ``more``: filters of the list."""

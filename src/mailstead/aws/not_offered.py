@@ -42,10 +42,8 @@ PLANNED: dict[str, tuple[str, ...]] = {
     "sesv2": (
         # Identities
         "CreateEmailIdentityPolicy UpdateEmailIdentityPolicy GetEmailIdentityPolicies DeleteEmailIdentityPolicy",
-        # Jobs
-        "CreateImportJob GetImportJob ListImportJobs CreateExportJob GetExportJob ListExportJobs CancelExportJob",
         # Insights and reputation
-        "BatchGetMetricData GetMessageInsights ListRecommendations GetEmailAddressInsights",
+        "ListRecommendations GetEmailAddressInsights",
     ),
 }
 """Service: operations that will come, a few a line."""
@@ -79,7 +77,7 @@ _NOBODY_TOLD = f"the destination is kept and told of nothing. {_ALONE}"
 _NO_HEADERS = "the switch is kept; nothing is published that could hold them."
 _NO_LINKS = "the options are kept; links and opens are not tracked."
 _NO_METRICS = "the switch is kept; no metrics are written."
-_NO_INSIGHTS = "the options are kept; no insights are gathered."
+_NO_INSIGHTS = "the options are kept; metrics and insights are gathered whatever they say."
 _NO_SCALING = "a managed pool has the addresses that are put into it; it neither grows nor warms up by itself."
 _NO_WARM_UP = "what is set is kept and told; nothing is paced by it, and no percentage grows by itself."
 _NO_FAILOVER = (
@@ -99,10 +97,12 @@ NOT_YET: dict[tuple[str, str], str] = {
     ("sesv2", "PutAccountDedicatedIpWarmupAttributes"): _NO_WARM_UP,
     ("sesv2", "PutAccountVdmAttributes"): _NO_INSIGHTS,
     ("sesv2", "PutAccountPricingAttributes"): _NO_BILL,
+    ("sesv2", "BatchGetMetricData"): "DELIVERY_OPEN, DELIVERY_CLICK and DELIVERY_COMPLAINT are not counted.",
     ("sesv2", "UpdateReputationEntityPolicy"): "the policy is kept and pauses nothing; nothing is found out yet.",
     ("sesv2", "CreateConfigurationSet"): _NO_GROUPS,
     ("sesv2", "CreateConfigurationSetEventDestination"): _NOBODY_TOLD,
     ("sesv2", "UpdateConfigurationSetEventDestination"): _NOBODY_TOLD,
+    ("sesv2", "CreateExportJob"): "what became of messages is exported; figures (MetricsDataSource) are refused.",
     ("sesv2", "PutConfigurationSetReputationOptions"): _NO_METRICS,
     ("sesv2", "PutConfigurationSetTrackingOptions"): _NO_LINKS,
     ("sesv2", "PutConfigurationSetVdmOptions"): _NO_INSIGHTS,

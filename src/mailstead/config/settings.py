@@ -113,7 +113,13 @@ class Storage:
     blobs: str = setting(v.blobs, "file:DIR/blobs", "Bodies of messages: `file:PATH` or `s3://bucket/prefix`.")
     s3_endpoint: str = setting(v.http_url, "off", "The S3-compatible store behind `s3://`.", unused=True)
     buckets: str = setting(
-        v.place, "DIR/buckets", "Where the S3 action writes without an S3 endpoint: `BUCKET/KEY` below it.", unused=True
+        v.place, "DIR/buckets", "Where objects of S3 lie without an S3 endpoint: `BUCKET/KEY` below it."
+    )
+    bucket_accounts: tuple[tuple[str, str], ...] = setting(
+        v.buckets,
+        "",
+        "Whose buckets are whose (`BUCKET=ACCOUNT`): an account reads from its own alone. Those not named are the first"
+        " account's (`--dev`: everybody's).",
     )
 
 
@@ -372,8 +378,8 @@ class Secrets:
 class Aws:
     """Real AWS, or what is compatible with it, as a target. Off: our own topics, local buckets, local functions."""
 
-    endpoint: str = setting(v.http_url, "off", "Endpoint of every service.", unused=True)
-    s3_endpoint: str = setting(v.http_url, "off", "Endpoint of S3.", unused=True)
+    endpoint: str = setting(v.http_url, "off", "Endpoint of every service (so far: of S3).")
+    s3_endpoint: str = setting(v.http_url, "off", "Endpoint of S3, where import jobs read.")
     sns_endpoint: str = setting(v.http_url, "off", "Endpoint of SNS.", unused=True)
     sqs_endpoint: str = setting(v.http_url, "off", "Endpoint of SQS.", unused=True)
     lambda_endpoint: str = setting(v.http_url, "off", "Endpoint of Lambda.", unused=True)
@@ -381,7 +387,7 @@ class Aws:
     eventbridge_endpoint: str = setting(v.http_url, "off", "Endpoint of EventBridge.", unused=True)
     cloudwatch_endpoint: str = setting(v.http_url, "off", "Endpoint of CloudWatch.", unused=True)
     kms_endpoint: str = setting(v.http_url, "off", "Endpoint of KMS.", unused=True)
-    profile: str = setting(v.text, "", "Profile of the AWS credentials to use.", unused=True)
+    profile: str = setting(v.text, "", "Profile of the AWS credentials to use; alone, it means Amazon's own endpoints.")
     sns_cert_url: str = setting(
         v.http_url, "off", "SigningCertURL where verifiers demand a name of their own.", unused=True
     )

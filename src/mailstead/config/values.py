@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from mailstead.base.address import ascii_domain, is_domain
 from mailstead.base.clock import DAY, HOUR, MINUTE, SECOND
 from mailstead.base.errors import Invalid
+from mailstead.base.objects import is_bucket
 from mailstead.ses.account import NewAccount, new_account
 
 T = TypeVar("T")
@@ -354,6 +355,14 @@ def _hosted(word: str) -> HostedDomain:
     return HostedDomain(_domain(name.strip()), _account(owner.strip()) if equals else "")
 
 
+def _bucket(word: str) -> tuple[str, str]:
+    bucket, _, owner = word.partition("=")
+    if not is_bucket(bucket.strip()):
+        raise ValueError
+    return bucket.strip(), _account(owner.strip())
+
+
+buckets = list_of(_bucket, "buckets with their accounts like lists=000000000000")
 hosted = list_of(_hosted, "domains, each example.com or example.com=ACCOUNT")
 
 

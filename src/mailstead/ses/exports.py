@@ -31,6 +31,7 @@ COLUMNS = (
     "Destination",
     "Subject",
     "Isp",
+    "TenantName",
     "LastDeliveryEvent",
     "LastEngagementEvent",
 )
@@ -46,6 +47,8 @@ class Fate:
     sender: str
     recipient: str
     subject: str
+    tenant: str
+    """The name of the tenant it was sent through, if that is still there; empty: none."""
     delivery: str
     """The last event of its delivery: SEND, then a bounce, DELIVERY, COMPLAINT."""
     engagement: str
@@ -65,6 +68,7 @@ class Fate:
             self.recipient,
             self.subject,
             self.isp,
+            self.tenant,
             self.delivery,
             self.engagement,
         )
@@ -114,7 +118,7 @@ _FILTERS: dict[str, Callable[[Sequence[str]], Test]] = {
     "Destination": lambda wanted: _matching(lambda fate: fate.recipient, wanted),
     "Subject": lambda wanted: _matching(lambda fate: fate.subject, wanted),
     "Isp": lambda wanted: _one_of(lambda fate: fate.isp, wanted),
-    "TenantName": lambda wanted: _one_of(lambda fate: "", wanted),  # mail belongs to no tenant yet
+    "TenantName": lambda wanted: _one_of(lambda fate: fate.tenant, wanted),
     "LastDeliveryEvent": lambda wanted: _one_of(lambda fate: fate.delivery, wanted),
     "LastEngagementEvent": lambda wanted: _one_of(lambda fate: fate.engagement, wanted),
 }
@@ -144,8 +148,10 @@ async def page(
     """
     low, high = message_range(region, start, end)
     messages = await tx.rows(
-        "SELECT id, mail_json FROM messages WHERE account = $1 AND region = $2 AND id >= $3 AND id < $4"
-        " AND origin = 'submission' ORDER BY id DESC LIMIT $5",
+        "SELECT m.id, m.mail_json, coalesce(t.name, '') FROM messages m LEFT JOIN tenants t"
+        " ON t.account = m.account AND t.region = m.region AND t.id = m.tenant AND m.tenant <> ''"
+        " WHERE m.account = $1 AND m.region = $2 AND m.id >= $3 AND m.id < $4 AND m.origin = 'submission'"
+        " ORDER BY m.id DESC LIMIT $5",
         account,
         region,
         low,
@@ -172,7 +178,7 @@ async def _told(tx: Transaction, messages: Sequence[str]) -> dict[str, list[tupl
 
 
 def _fates(row: Row, told: Iterable[tuple[str, events.Detail]]) -> list[Fate]:
-    message, mail = row[0], msgspec.json.decode(row[1])
+    message, mail, tenant = row[0], msgspec.json.decode(row[1]), row[2]
     recipients = list(dict.fromkeys(_address(text) for text in mail["destination"]))
     deliveries, engagements = dict.fromkeys(recipients, "SEND"), dict.fromkeys(recipients, "")
     for kind, detail in told:
@@ -181,7 +187,16 @@ def _fates(row: Row, told: Iterable[tuple[str, events.Detail]]) -> list[Fate]:
             _raise(engagements, recipient, _ENGAGEMENT.get(kind, ""))
     sender, subject = _address(mail["source"]), mail["commonHeaders"].get("subject", "")
     return [
-        Fate(message, message_time(message), sender, recipient, subject, deliveries[recipient], engagements[recipient])
+        Fate(
+            message,
+            message_time(message),
+            sender,
+            recipient,
+            subject,
+            tenant,
+            deliveries[recipient],
+            engagements[recipient],
+        )
         for recipient in recipients
     ]
 

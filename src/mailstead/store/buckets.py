@@ -1,51 +1,18 @@
-"""Buckets: objects that operators put into folders, ``BUCKET/KEY`` below one root (``storage.buckets``).
-
-A bucket belongs to an account: whoever could name any bucket could read what others keep there.
-"""
+"""Buckets: objects that operators put into folders, ``BUCKET/KEY`` below one root (``storage.buckets``)."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 import stat
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from mailstead.base.errors import NotFound, Unreachable
+from mailstead.base.errors import Unreachable
+from mailstead.base.objects import MAX_KEY, is_bucket, missing
 
 T = TypeVar("T")
-
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # what S3 lets a bucket be called
-MAX_KEY = 1024
-"""Octets of a key in S3."""
-
-
-@dataclass(frozen=True, slots=True)
-class Owners:
-    """Whose buckets are whose."""
-
-    named: Mapping[str, str]
-    others: str
-    """The account that has all that are not named; empty: everybody (``--dev``)."""
-
-    def may(self, account: str, bucket: str) -> bool:
-        """May the account use the bucket?"""
-        owner = self.named.get(bucket, self.others)
-        return owner in ("", account)
-
-
-def missing(bucket: str, key: str) -> NotFound:
-    """There is no such object, or it is not for whoever asks."""
-    shown = "".join(sign if sign.isprintable() else "?" for sign in f"s3://{bucket[:64]}/{key[:MAX_KEY]}")
-    return NotFound(f"The object {shown} does not exist or cannot be read.", kind="object")
-
-
-def is_bucket(bucket: str) -> bool:
-    """Can a bucket be called so?"""
-    return _BUCKET.fullmatch(bucket) is not None and ".." not in bucket
 
 
 class FolderBuckets:

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from mailstead.base.errors import NotFound
+from mailstead.base.objects import Owners, missing
 from mailstead.proto.records import MAX_LINE, Line, Lines, RecordError, write_csv_row
 from mailstead.runtime import Runtime
 from mailstead.ses import imports, jobs
 from mailstead.ses.imports import Target
 from mailstead.ses.jobs import Job, Progress, Refused
-from mailstead.store.buckets import Owners, missing
 from mailstead.store.port import Buckets, Transaction
 from mailstead.upkeep.job_files import FileDraft, json_lines
 

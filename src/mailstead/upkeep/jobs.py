@@ -6,10 +6,10 @@ import logging
 from functools import partial
 
 from mailstead.base.errors import Unreachable
+from mailstead.base.objects import Owners
 from mailstead.runtime import Runtime
 from mailstead.ses import jobs
 from mailstead.ses.jobs import Gone, Job
-from mailstead.store.buckets import Owners
 from mailstead.store.port import Buckets, Transaction
 from mailstead.upkeep.exporting import Exporting
 from mailstead.upkeep.importing import Importing
