@@ -290,6 +290,13 @@ async def list_events(
     return [Event(*[*row[:-1], msgspec.json.decode(row[-1])]) for row in rows]
 
 
+async def of_message(tx: Transaction, message: str, *, limit: int) -> list[Event]:
+    """The events of a message, in the order they were written."""
+    sql = "SELECT id, account, region, message, kind, at, recipients, detail_json FROM events WHERE message = $1"
+    rows = await tx.rows(f"{sql} ORDER BY id LIMIT $2", message, limit)
+    return [Event(*[*row[:-1], msgspec.json.decode(row[-1])]) for row in rows]
+
+
 async def latest(
     tx: Transaction,
     *,

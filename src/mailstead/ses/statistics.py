@@ -1,8 +1,6 @@
 """Statistics: what was sent, bounced, complained of and rejected, in windows of 15 minutes (SES: sending §2).
 
-No fact is counted twice: ``roll`` moves a cursor through the events in the order they were written and adds them up in
-the same transaction; what the cursor has not reached is counted from the events themselves when somebody asks.  The
-cursor keeps a distance to now, since a transaction may commit a moment after the time its ids carry.
+Events are rolled up into a row a window and kind (ses/rolling.py); those not yet rolled up are counted as they are.
 """
 
 from __future__ import annotations
@@ -11,14 +9,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from mailstead.base.clock import DAY, MINUTE
+from mailstead.ses import rolling
 from mailstead.ses.events import BOUNCE, COMPLAINT, REJECT, SEND
 from mailstead.store.port import Transaction
 
 WINDOW = 15 * MINUTE
 KEPT = 14 * DAY
-LAG = MINUTE
-BATCH = 2_000
-"""Events in one step at most (about)."""
+BATCH = rolling.BATCH
 
 CURSOR = "statistics.cursor"
 """Milliseconds: events written before are in the table ``statistics``."""
@@ -35,50 +32,21 @@ class DataPoint:
     rejects: int
 
 
-def _bound(at: int) -> str:
-    """Every event id written at ``at`` or later is not below this."""
-    return f"{max(0, at):012x}"
-
-
-async def _cursor(tx: Transaction) -> int | None:
-    value = await tx.value("SELECT value FROM settings WHERE key = $1", CURSOR)
-    return None if value is None else int(value)
-
-
-async def _move(tx: Transaction, old: int | None, new: int) -> bool:
-    """Set the cursor if nobody else has: the loser of a race has nothing to add."""
-    if old is None:
-        sql = "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT DO NOTHING"
-        return bool(await tx.run(sql, CURSOR, str(new)))
-    sql = "UPDATE settings SET value = $2 WHERE key = $1 AND value = $3"
-    return bool(await tx.run(sql, CURSOR, str(new), str(old)))
-
-
 async def roll(tx: Transaction) -> bool:
     """Add up the next events. Is there more to do? Called every few seconds; twice is harmless."""
-    old = await _cursor(tx)
-    start, end = old or 0, tx.now() - LAG
-    if end <= start:
-        return False
-    last = await tx.value(
-        "SELECT id FROM events WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1 OFFSET $3",
-        _bound(start),
-        _bound(end),
-        BATCH,
-    )
-    stop = max(int(last[:12], 16), start + 1) if last else end
-    if not await _move(tx, old, stop):
+    span = await rolling.advance(tx, CURSOR, batch=BATCH)
+    if span is None:
         return False
     await tx.run(
         "INSERT INTO statistics (account, region, slice, kind, n)"
         " SELECT account, region, at / $3, kind, CAST(sum(recipients) AS BIGINT) FROM events"
         " WHERE id >= $1 AND id < $2 AND recipients > 0 GROUP BY account, region, at / $3, kind"
         " ON CONFLICT (account, region, slice, kind) DO UPDATE SET n = statistics.n + excluded.n",
-        _bound(start),
-        _bound(stop),
+        span.low,
+        span.high,
         WINDOW,
     )
-    return last is not None
+    return span.more
 
 
 async def forget_old(tx: Transaction) -> int:
@@ -101,7 +69,7 @@ async def counts(tx: Transaction, account: str, region: str, *, since: int) -> d
         " WHERE account = $1 AND region = $2 AND id >= $3 AND recipients > 0 GROUP BY at / $4, kind",
         account,
         region,
-        _bound(await _cursor(tx) or 0),
+        await rolling.beyond(tx, CURSOR),
         WINDOW,
     )
     for window, kind, n in [*rolled, *(row for row in tail if row[0] >= first)]:

@@ -15,7 +15,7 @@ from mailstead.base.errors import NotFound
 from mailstead.outbound.delivery import Deliveries
 from mailstead.proto.message import Message
 from mailstead.runtime import Runtime
-from mailstead.ses import contact_lists, jobs, statistics
+from mailstead.ses import contact_lists, jobs, metrics, statistics
 from mailstead.store import spool, wipe
 from mailstead.store.port import Sweeping, Transaction
 from mailstead.worker import every
@@ -56,10 +56,10 @@ async def _message(tx: Transaction, *, wanted: str) -> spool.Message | None:
 
 
 async def roll_up(runtime: Runtime) -> None:
-    """Count new events into the windows of 15 minutes."""
-    more = True
-    while more:
-        more = await runtime.db.run(statistics.roll)
+    """Count new events into the windows of 15 minutes, and into the days of metrics."""
+    for step in (statistics.roll, metrics.roll):
+        while await runtime.db.run(step):
+            pass
 
 
 async def sweep(runtime: Runtime) -> int:
@@ -84,6 +84,7 @@ async def forget(runtime: Runtime, kept: int) -> None:
             for blob in gone:
                 await runtime.blobs.delete(blob)
     await runtime.db.run(statistics.forget_old)
+    await runtime.db.run(metrics.forget_old)
 
 
 class _Step(Protocol):
