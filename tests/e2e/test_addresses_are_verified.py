@@ -299,3 +299,20 @@ def test_an_accounts_own_mail_without_its_configuration_set(shop: Scene) -> None
     assert caught.value.response["Error"]["Code"] == "ConfigurationSetDoesNotExist"
     listed = [row["IdentityName"] for row in shop.v2.list_email_identities()["EmailIdentities"]]
     assert "nobody@near.test" not in listed
+
+
+def test_captured_mail_can_be_opened_too(tmp_path: Path) -> None:
+    """As a fresh installation is: nothing leaves, the log says which message it is."""
+    with Server(tmp_path / "data") as server:
+        server.sesv2().create_email_identity(EmailIdentity="ann@near.test")
+        (message_id,) = re.findall(r"verification_mail (\S+) account=000000000000", server.log.read_text())
+        wait_for(
+            lambda: server.cli_json("trace", message_id)["deliveries"][0]["state"] == "delivered",
+            "the capture",
+            timeout=20,
+        )
+        content = server.cli("trace", message_id, "--raw").stdout
+        assert "ann@" not in server.log.read_text()
+        link = link_in(email.message_from_string(content, policy=email.policy.default))  # type: ignore[arg-type]
+        assert urllib.request.urlopen(link).status == 200
+        assert server.sesv2().get_email_identity(EmailIdentity="ann@near.test")["VerifiedForSendingStatus"] is True

@@ -5,6 +5,7 @@ It is mail of our own, from the provider's ``no-reply``: it makes no events and 
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from html import escape
@@ -21,6 +22,8 @@ from mailstead.ses import address_proofs, custom_verification
 from mailstead.ses.identities import Identity
 from mailstead.store import spool
 from mailstead.store.port import BlobStore, Signal, Transaction
+
+log = logging.getLogger(__name__)
 
 PATH = "/verify"
 """Of the page that a link leads to (servers/verify.py)."""
@@ -104,8 +107,8 @@ class VerificationMail:
         self._provider = provider
         self._retry_for = retry_for
 
-    async def ask(self, tx: Transaction, identity: Identity) -> None:
-        """Mail a new link to an address; whoever commits calls ``wake``.
+    async def ask(self, tx: Transaction, identity: Identity) -> str:
+        """Mail a new link to an address; its message id. Whoever commits calls ``leave``.
 
         Raises:
             Conflict: there is no place that a link could lead to.
@@ -122,9 +125,12 @@ class VerificationMail:
         expires = message.created + min(self._retry_for, address_proofs.LIFE)  # later it would be no use
         lane = self._lanes.lane_for(identity.name)
         await spool.put(tx, message, [spool.Recipient(identity.name, lane, expires)])
+        return message.id
 
-    def wake(self, identity: Identity) -> None:
-        """It is committed: let it leave."""
+    def leave(self, identity: Identity, message: str) -> None:
+        """It is committed: let it go."""
+        domain = identity.name.rpartition("@")[2]
+        log.info("verification_mail %s account=%s region=%s of=%s", message, identity.account, identity.region, domain)
         self._signal.wake(LANES, self._lanes.lane_for(identity.name))
 
     def _written(self, identity: Identity, token: str, now: int) -> tuple[spool.Message, bytes]:

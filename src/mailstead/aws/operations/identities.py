@@ -95,31 +95,30 @@ class _Identities:
     ) -> Identity:
         account, region, verified = caller.account, caller.region, self._services.auto_verify
 
-        async def body(tx: Transaction) -> Identity:
+        async def body(tx: Transaction) -> tuple[Identity, str]:
             if default:
                 await configuration_sets.hold(tx, account, region, default)
             made = await identities.create(
                 tx, account, region, name, verified=verified, dkim=dkim, configuration_set=default
             )
             await tags.put(tx, account, region, tags.resource(tags.IDENTITY, name), tagged or {})
-            await self._ask(tx, made)
-            return made
+            return made, await self._ask(tx, made)
 
-        return self._asked(await self._db.run(body))
+        return self._asked(*await self._db.run(body))
 
-    async def _ask(self, tx: Transaction, found: Identity) -> None:
-        """Have it verified: DNS is asked about a domain, whoever reads its mail about an address."""
+    async def _ask(self, tx: Transaction, found: Identity) -> str:
+        """Have it verified: DNS is asked about a domain, whoever reads its mail about an address; that mail's id."""
         if self._services.auto_verify:
-            return
-        if found.kind == DOMAIN:
-            await verification.watch(tx, found.account, found.region, found.name)
-        else:
-            await self._services.verification_mail.ask(tx, found)
-
-    def _asked(self, found: Identity) -> Identity:
-        """It is committed."""
+            return ""
         if found.kind == EMAIL_ADDRESS:
-            self._services.verification_mail.wake(found)
+            return await self._services.verification_mail.ask(tx, found)
+        await verification.watch(tx, found.account, found.region, found.name)
+        return ""
+
+    def _asked(self, found: Identity, message: str) -> Identity:
+        """It is committed."""
+        if message:
+            self._services.verification_mail.leave(found, message)
         return found
 
     async def _easy_dkim(self, caller: Caller, name: str, key_length: str = "RSA_2048_BIT") -> DkimSetup:
@@ -142,14 +141,13 @@ class _Identities:
                 return await self._create(caller, name, dkim)
             except AlreadyExists:  # somebody asked at the same moment
                 pass
-        return self._asked(await self._db.run(lambda tx: self._again(tx, caller, name)))
+        return self._asked(*await self._db.run(lambda tx: self._again(tx, caller, name)))
 
-    async def _again(self, tx: Transaction, caller: Caller, name: str) -> Identity:
+    async def _again(self, tx: Transaction, caller: Caller, name: str) -> tuple[Identity, str]:
         verb = identities.vouch if self._services.auto_verify else identities.restart
         await verb(tx, caller.account, caller.region, name)
         found = await identities.get(tx, caller.account, caller.region, name)
-        await self._ask(tx, found)
-        return found
+        return found, await self._ask(tx, found)
 
     async def verify_email_identity(self, request: Request) -> dict[str, Any]:
         address = request.params["EmailAddress"]
