@@ -113,6 +113,14 @@ def test_recipients_are_looked_at_anew_for_each_message(yard: Yard, bound: Calla
     assert yard.states(yard.submit(TO, caller=BOB)) == [(TO, "queued")]
 
 
+def test_a_domain_written_otherwise_is_the_same(yard: Yard, bound: Callable[..., None]) -> None:
+    prohibited = {"ForAnyValue:StringLike": {"ses:Recipients": ["*@blocked.example", "*@xn--bcher-kva.example"]}}
+    bound(statement(), statement(Effect="Deny", Condition=prohibited))
+    for recipient in ("r@blocked.example", "r@BLOCKED.Example", "r@bücher.example", "R <r@Blocked.example>"):
+        assert refused(yard, recipient).message == text()
+    assert yard.states(yard.submit(TO, caller=BOB)) == [(TO, "queued")]
+
+
 def test_each_identity_that_the_message_claims_is_asked_for(yard: Yard, bound: Callable[..., None]) -> None:
     yard.run(lambda tx: identities.create(tx, ACCOUNT, REGION, "other.example", verified=True))
     yard.run(lambda tx: identities.create(tx, ACCOUNT, REGION, "ceo@example.com", verified=True))

@@ -51,7 +51,7 @@ def check(service: str, operation: str, params: Mapping[str, Any], caller: Calle
         return
     facts: dict[str, Sequence[str]] = {"ses:apiversion": ["2" if service == "sesv2" else "1"]}
     tags = params.get("Tags") or ()
-    facts |= {f"aws:requesttag/{tag['Key'].lower()}": [tag["Value"]] for tag in tags if "Key" in tag}
+    facts |= {f"aws:requesttag/{tag['Key'].lower()}": [tag.get("Value", "")] for tag in tags if "Key" in tag}
     keys = [tag["Key"] for tag in tags if "Key" in tag] or params.get("TagKeys") or ()
     facts["aws:tagkeys"] = list(keys)
     resource = resource_of(service, operation, params, caller)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from mailstead.base.address import bare
 from mailstead.outbound import composition
 from mailstead.outbound.composition import Draft
 from mailstead.ses import identities, permissions, principals
@@ -51,12 +52,14 @@ async def _identities(tx: Transaction, caller: Caller, draft: Draft) -> list[str
 
 
 def _facts(caller: Caller, draft: Draft) -> dict[str, Sequence[str]]:
-    """The condition keys of a send (SES: sending §1.5)."""
+    """The condition keys of a send (SES: sending §1.5).  Addresses with their domain in lower case and A-labels:
+    who is kept from ``*@example.com`` must not get there by writing it otherwise.
+    """
     authors = composition.authors(draft.message)
     return {
-        "ses:fromaddress": [author.address for author in authors],
+        "ses:fromaddress": [bare(author.address) for author in authors],
         "ses:fromdisplayname": [author.display for author in authors if author.display],
-        "ses:recipients": [recipient.address for recipient in draft.recipients],
+        "ses:recipients": [bare(recipient.address) for recipient in draft.recipients],
         "ses:feedbackaddress": [draft.sender],
         "ses:apiversion": [caller.api],
     }
