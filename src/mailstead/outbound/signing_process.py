@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import cast
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -121,8 +122,7 @@ class SigningProcess(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It can be told."""
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._link = transport
+        self._link = cast("asyncio.WriteTransport", transport)  # uvloop's is none by inheritance
 
     def data_received(self, data: bytes) -> None:
         """Signatures."""
