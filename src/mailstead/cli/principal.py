@@ -19,7 +19,12 @@ _file = click.Path(path_type=Path)
 
 @click.group("principal")
 def command() -> None:
-    """Principals and their policies."""
+    """Principals and their policies.
+
+    \b
+    mailstead principal create billing --policy policy.json
+    mailstead principal policy billing
+    """
 
 
 @command.command("create")
