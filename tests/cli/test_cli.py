@@ -21,6 +21,7 @@ GROUPS = {
     "ip": ("list", "assign", "release"),
     "dns": ("check", "records"),
     "events": ("list",),
+    "principal": ("create", "list", "policy"),
     "queue": ("list", "show", "retry", "hold", "release", "delete"),
 }
 ALL = [(name,) for name in COMMANDS] + [(name, verb) for name, verbs in GROUPS.items() for verb in verbs]

@@ -19,12 +19,7 @@ _file = click.Path(path_type=Path)
 
 @click.group("principal")
 def command() -> None:
-    """Principals and their policies.
-
-    \b
-    mailstead principal create billing --policy policy.json
-    mailstead principal policy billing
-    """
+    """Principals and their policies."""
 
 
 @command.command("create")
