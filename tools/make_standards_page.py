@@ -80,6 +80,7 @@ STANDARDS: Mapping[int, tuple[str, str, str]] = {
     4422: ("SASL", "yes", ""),
     4592: ("DNS wildcards", "yes", "as a client"),
     4616: ("SASL PLAIN", "yes", ""),
+    4180: ("CSV files", "partly", "no line breaks inside of a field that is read"),
     4648: ("Base16, Base32, Base64", "yes", ""),
     4871: ("DKIM (old)", "yes", "as RFC 6376"),
     4954: ("SMTP AUTH", "yes", ""),

@@ -19,8 +19,8 @@ THREADS = 4
 CONNECT, READ = 5.0, 30.0
 """Seconds to wait for a connection, and for octets of an answer."""
 
-_GONE = frozenset({"400", "403", "404", "412", "AccessDenied", "InvalidBucketName", "NoSuchBucket", "NoSuchKey"})
-"""What S3 says of an object that is not there, that we may not have, or that is another edition."""
+_LATER = frozenset({408, 429})
+"""Statuses below 500 that do not mean: not there, not for us, another edition."""
 
 
 class S3Buckets:
@@ -79,7 +79,8 @@ class S3Buckets:
         except ParamValidationError:
             raise missing(bucket, key) from None
         except ClientError as error:
-            if str(error.response.get("Error", {}).get("Code")) in _GONE:
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
+            if status < 500 and status not in _LATER:
                 raise missing(bucket, key) from None
             raise Unreachable(f"S3 cannot be used now: {error}") from error
         except (BotoCoreError, OSError) as error:
