@@ -83,7 +83,9 @@ def summary(event: Event) -> str:
         detail.get("smtpResponse", detail.get("errorMessage", "")),
     )
     sort = "/".join(
-        str(detail[name]) for name in ("bounceType", "bounceSubType", "delayType", "reason") if name in detail
+        str(detail[name])
+        for name in ("bounceType", "bounceSubType", "delayType", "reason", "contactList", "source")
+        if name in detail
     )
     line = " ".join(json.dumps(part, ensure_ascii=False)[1:-1] for part in (sort, ", ".join(who), said) if part)
     return short(line)
