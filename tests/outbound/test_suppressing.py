@@ -8,8 +8,8 @@ import email.policy
 import msgspec
 import pytest
 
-from mailstead.outbound.composition import Options
 from mailstead.outbound import suppressing
+from mailstead.outbound.composition import Options
 from mailstead.proto.smtp.reply import Reply
 from mailstead.ses import account as accounts
 from mailstead.ses import configuration_sets, events, quota, statistics, suppression

@@ -43,7 +43,7 @@ PLANNED: dict[str, tuple[str, ...]] = {
         # Identities
         "CreateEmailIdentityPolicy UpdateEmailIdentityPolicy GetEmailIdentityPolicies DeleteEmailIdentityPolicy",
         # Insights and reputation
-        "ListRecommendations GetEmailAddressInsights",
+        "ListRecommendations",
     ),
 }
 """Service: operations that will come, a few a line."""
@@ -102,7 +102,7 @@ NOT_YET: dict[tuple[str, str], str] = {
     ("sesv2", "CreateConfigurationSet"): _NO_GROUPS,
     ("sesv2", "CreateConfigurationSetEventDestination"): _NOBODY_TOLD,
     ("sesv2", "UpdateConfigurationSetEventDestination"): _NOBODY_TOLD,
-    ("sesv2", "CreateExportJob"): "what became of messages is exported; figures (MetricsDataSource) are refused.",
+    ("sesv2", "CreateExportJob"): "DELIVERY_OPEN, DELIVERY_CLICK and DELIVERY_COMPLAINT are not counted.",
     ("sesv2", "PutConfigurationSetReputationOptions"): _NO_METRICS,
     ("sesv2", "PutConfigurationSetTrackingOptions"): _NO_LINKS,
     ("sesv2", "PutConfigurationSetVdmOptions"): _NO_INSIGHTS,

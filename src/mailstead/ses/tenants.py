@@ -119,6 +119,8 @@ def _tenant(row: Row) -> Tenant:
 
 async def find(tx: Transaction, account: str, region: str, name: str) -> Tenant | None:
     """The tenant of this name, or None."""
+    if not _NAME.fullmatch(name):
+        return None
     row = await tx.row(f"{_SELECT} AND name = $3", account, region, name)
     return _tenant(row) if row else None
 
@@ -149,8 +151,9 @@ async def hold(tx: Transaction, account: str, region: str, name: str) -> Tenant:
         Invalid: it is no name.
         NotFound: there is none.
     """
-    if not await tx.run(f"UPDATE tenants SET name = name WHERE {_OWN} AND name = $3", account, region, name):
-        raise _missing(check_name(name))
+    sql = f"UPDATE tenants SET name = name WHERE {_OWN} AND name = $3"
+    if not await tx.run(sql, account, region, check_name(name)):
+        raise _missing(name)
     return await get(tx, account, region, name)
 
 

@@ -141,7 +141,8 @@ def cloud(ground: Ground, tmp_path: Path) -> Iterator[Callable[..., Cloud]]:
 
     def make(**options: Any) -> Cloud:
         door = Taken()
-        runtime = Runtime(ground.db, blobs, ground.clock, Resolver, signal, ground.vault, "w")  # type: ignore[arg-type]
+        dns = options.pop("dns", Resolver)
+        runtime = Runtime(ground.db, blobs, ground.clock, dns, signal, ground.vault, "w")  # type: ignore[arg-type]
         links = Links(options.pop("links", "https://links.test"))
         services = Services(
             runtime=runtime,

@@ -10,7 +10,8 @@ from botocore.exceptions import ClientError
 
 from mailstead.base.clock import DAY, MINUTE
 from mailstead.base.ids import message_id
-from mailstead.ses import events, metrics
+from mailstead.net.dns import DnsResolver
+from mailstead.ses import events, metrics, suppression
 from mailstead.ses.events import Failed
 from mailstead.store import spool
 
@@ -193,3 +194,36 @@ def test_queries_that_are_none(here, v2):
     assert refused(v2.batch_get_metric_data, Queries=[ask(here, "OPENS")])[0] == "BadRequestException"
     nothing = v2.batch_get_metric_data(Queries=[ask(here)] * 10)
     assert [one["Values"] for one in nothing["Results"]] == [[]] * 10
+
+
+# -- one address
+
+
+def test_what_is_known_of_an_address(cloud, ground, dns):
+    dns.set("good.example", "@ MX 10 mx\nmx A 127.0.0.2")
+    v2 = cloud(dns=DnsResolver(dns.address, ground.clock, timeout=2)).client("sesv2")
+
+    def verdicts(address):
+        told = v2.get_email_address_insights(EmailAddress=address)["MailboxValidation"]
+        found = {name: verdict["ConfidenceVerdict"] for name, verdict in told["Evaluations"].items()}
+        return {"IsValid": told["IsValid"]["ConfidenceVerdict"], **found}
+
+    usual = {
+        "IsValid": "MEDIUM",
+        "HasValidSyntax": "HIGH",
+        "HasValidDnsRecords": "HIGH",
+        "MailboxExists": "MEDIUM",
+        "IsRoleAddress": "HIGH",
+        "IsDisposable": "LOW",
+        "IsRandomInput": "LOW",
+    }
+    assert verdicts("info@good.example") == usual
+    assert verdicts("info@nowhere.example") == {
+        **usual,
+        "IsValid": "LOW",
+        "HasValidDnsRecords": "LOW",
+        "MailboxExists": "LOW",
+    }
+    assert verdicts("nobody") == dict.fromkeys(usual, "LOW")
+    ground.run(lambda tx: suppression.put(tx, A, EAST, "info@good.example", "BOUNCE"))
+    assert verdicts("info@good.example") == {**usual, "IsValid": "LOW", "MailboxExists": "LOW"}

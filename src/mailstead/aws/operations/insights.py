@@ -1,4 +1,4 @@
-"""Metrics of an account's mail, and what became of one message (v2 alone has them)."""
+"""Metrics of an account's mail, what became of one message, what is known of an address (v2 alone has them)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 from mailstead.aws.operations.services import SESV2, Handlers, Params, Request, Services
 from mailstead.base.errors import Invalid
-from mailstead.ses import events, insights, metrics
+from mailstead.ses import address_insights, events, insights, metrics
 from mailstead.ses.insights import Insights, Story, Told
 from mailstead.ses.metrics import Query
 
-HANDLED = frozenset({(SESV2, "BatchGetMetricData"), (SESV2, "GetMessageInsights")})
+HANDLED = frozenset({(SESV2, "BatchGetMetricData"), (SESV2, "GetMessageInsights"), (SESV2, "GetEmailAddressInsights")})
 
 MAX_SUBJECT, MAX_ADDRESS = 998, 320
 
@@ -21,12 +21,14 @@ def handlers(services: Services) -> Handlers:
     return {
         (SESV2, "BatchGetMetricData"): operations.metric_data,
         (SESV2, "GetMessageInsights"): operations.of_message,
+        (SESV2, "GetEmailAddressInsights"): operations.of_address,
     }
 
 
 class _Insights:
     def __init__(self, services: Services) -> None:
         self._db = services.runtime.db
+        self._dns = services.runtime.dns
 
     async def metric_data(self, request: Request) -> dict[str, Any]:
         caller, given = request.caller, request.params["Queries"]
@@ -43,6 +45,21 @@ class _Insights:
         caller, message = request.caller, request.params["MessageId"]
         found = await self._db.scan(lambda tx: insights.of_message(tx, caller.account, caller.region, message))
         return _shown(found)
+
+    async def of_address(self, request: Request) -> dict[str, Any]:
+        caller, address = request.caller, request.params["EmailAddress"]
+        own = await self._db.read(lambda tx: address_insights.known(tx, caller.account, caller.region, address))
+        found = await address_insights.look(self._dns, address, own)
+        evaluations = {
+            "HasValidSyntax": found.syntax,
+            "HasValidDnsRecords": found.dns,
+            "MailboxExists": found.mailbox,
+            "IsRoleAddress": found.role,
+            "IsDisposable": found.disposable,
+            "IsRandomInput": found.random,
+        }
+        verdicts = {name: {"ConfidenceVerdict": verdict} for name, verdict in evaluations.items()}
+        return {"MailboxValidation": {"IsValid": {"ConfidenceVerdict": found.valid}, "Evaluations": verdicts}}
 
 
 def _query(given: Params) -> Query:
