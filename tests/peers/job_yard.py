@@ -10,7 +10,7 @@ from typing import Any
 from mailstead.base.clock import DAY
 from mailstead.base.objects import Owners
 from mailstead.ses import jobs, suppression
-from mailstead.ses.jobs import EXPORT, IMPORT, MESSAGE_INSIGHTS, SUPPRESSION_LIST, Job
+from mailstead.ses.jobs import EXPORT, IMPORT, MESSAGE_INSIGHTS, METRICS_DATA, SUPPRESSION_LIST, Job
 from mailstead.store import work
 from mailstead.store.buckets import FolderBuckets
 from mailstead.upkeep.jobs import Jobs
@@ -67,6 +67,21 @@ class Stage:
         }
         return self.yard.run(
             lambda tx: jobs.create(tx, ACCOUNT, REGION, kind=EXPORT, sort=MESSAGE_INSIGHTS, request=request)
+        )
+
+    def figures(self, dimensions: dict[str, list[str]], *wanted: tuple[str, str]) -> str:
+        """An export of figures of the last day."""
+        now = self.yard.clock.now()
+        told = {
+            "Dimensions": dimensions,
+            "Namespace": "VDM",
+            "Metrics": [{"Name": name, "Aggregation": aggregation} for name, aggregation in wanted],
+            "StartDate": now - DAY,
+            "EndDate": now + 1,
+        }
+        request = {"ExportDataSource": {"MetricsDataSource": told}, "ExportDestination": {"DataFormat": "JSON"}}
+        return self.yard.run(
+            lambda tx: jobs.create(tx, ACCOUNT, REGION, kind=EXPORT, sort=METRICS_DATA, request=request)
         )
 
     def turn(self) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from mailstead.base.clock import DAY
 from mailstead.proto.smtp.reply import Reply
-from mailstead.ses import exports, jobs, tenants
+from mailstead.ses import exports, jobs, metric_exports, tenants
 from mailstead.ses.jobs import EXPORT
 from mailstead.upkeep import retention
 from peers.job_yard import OTHER, Stage
@@ -157,3 +157,37 @@ def test_a_large_file_survives_sweeping_until_the_job_is_forgotten(stage: Stage)
     yard.clock.advance(2 * DAY)
     yard.wait(retention.forget(yard.runtime, DAY))
     assert not any(name.startswith("job-") for name in yard.files())
+
+
+def test_figures_are_written_out_by_day_and_dimension(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metric_exports, "PAGE", 3)
+    yard = stage.yard
+    yard.script.replies["gone@gmail.com"] = Reply(550, "user unknown", "5.1.1")
+    for to in ("a@gmail.com", "b@gmail.com", "gone@gmail.com", "d@yahoo.com"):
+        mail(stage, to)
+    yard.deliver()
+    job = stage.figures(
+        {"ISP": ["Gmail", "Yahoo", "Gmail", "AOL"], "EMAIL_IDENTITY": ["example.com"]},
+        ("SEND", "VOLUME"),
+        ("PERMANENT_BOUNCE", "RATE"),
+    )
+    stage.turns()
+    day = exports.events.iso(yard.clock.now())[:10]
+    row = {"Date": day, "EMAIL_IDENTITY": "example.com", "CONFIGURATION_SET": "", "TENANT_NAME": "", "ISP": "Gmail"}
+    assert stage.rows(job) == [
+        row | {"Metric": "SEND", "Aggregation": "VOLUME", "Value": "3"},
+        row | {"Metric": "PERMANENT_BOUNCE", "Aggregation": "RATE", "Value": "0.333333"},
+        row | {"ISP": "Yahoo", "Metric": "SEND", "Aggregation": "VOLUME", "Value": "1"},
+    ]
+    ended = stage.get(job, EXPORT)
+    assert (ended.taken, ended.given) == (6, 3)
+
+
+def test_a_table_that_gets_too_long_ends_the_job(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metric_exports, "MAX_ROWS", 1)
+    for to in ("a@gmail.com", "d@yahoo.com"):
+        mail(stage, to)
+    job = stage.figures({"ISP": ["Gmail", "Yahoo"]}, ("SEND", "VOLUME"))
+    stage.turns()
+    ended = stage.get(job, EXPORT)
+    assert (ended.status, ended.error, ended.file) == ("FAILED", "The export has more than 1 rows: ask for less.", "")

@@ -17,7 +17,7 @@ from mailstead.ses import imports, jobs
 from mailstead.ses.imports import Target
 from mailstead.ses.jobs import Job, Progress, Refused
 from mailstead.store.port import Buckets, Transaction
-from mailstead.upkeep.job_files import FileDraft, json_lines
+from mailstead.upkeep.job_files import Failure, FileDraft, json_lines
 
 PIECE = 256 * 1024
 """Octets read at a time."""
@@ -27,10 +27,6 @@ TURN = 20
 """Batches until it is another job's turn."""
 
 CHANGED = "The object was changed or removed while it was being read."
-
-
-class Failure(Exception):
-    """A job cannot be done; ``str(error)`` is for whoever asked for it."""
 
 
 class Importing:

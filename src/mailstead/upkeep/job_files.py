@@ -10,6 +10,10 @@ import msgspec
 from mailstead.store.port import BlobStore, Transaction
 
 
+class Failure(Exception):
+    """A job cannot be done; ``str(error)`` is for whoever asked for it."""
+
+
 class FileDraft:
     """A file on its way into the blob store; an empty one is none, and its reference is empty."""
 

@@ -254,9 +254,20 @@ def test_what_an_export_cannot_be(works):
             "EndDate": moment(now),
         }
     }
+    metrics["MetricsDataSource"]["Metrics"] = [{"Name": "DELIVERY_OPEN", "Aggregation": "RATE"}]
     assert refused(v2.create_export_job, **good | {"ExportDataSource": metrics}) == (
         "UnsupportedOperation",
-        "Mailstead does not export metrics yet.",
+        "Mailstead does not count DELIVERY_OPEN yet.",
+    )
+    metrics["MetricsDataSource"]["Metrics"] = [{"Aggregation": "RATE"}]
+    assert refused(v2.create_export_job, **good | {"ExportDataSource": metrics}) == (
+        "BadRequestException",
+        "Each of Metrics must have a Name.",
+    )
+    metrics["MetricsDataSource"] |= {"Metrics": [{"Name": "SEND"}], "Dimensions": {"ISP": ["Gmail", ""]}}
+    assert refused(v2.create_export_job, **good | {"ExportDataSource": metrics}) == (
+        "BadRequestException",
+        "Invalid value of the dimension ISP.",
     )
     assert v2.list_export_jobs()["ExportJobs"] == []
 

@@ -7,7 +7,7 @@ from typing import Any
 from mailstead.aws import job_files, paging
 from mailstead.aws.operations.services import SESV2, Handlers, Request, Services
 from mailstead.base.errors import Invalid
-from mailstead.ses import contact_lists, imports, jobs
+from mailstead.ses import contact_lists, imports, jobs, metric_exports
 from mailstead.ses.jobs import EXPORT, IMPORT, Job
 
 HANDLED = frozenset(
@@ -88,7 +88,7 @@ class _Jobs:
         if source["StartDate"] > source["EndDate"]:
             raise Invalid("StartDate must not be after EndDate.")
         if sort == jobs.METRICS_DATA:
-            raise Invalid("Mailstead does not export metrics yet.", kind="not-offered")
+            metric_exports.plan(source)
         return await self._create(request, EXPORT, sort, ("ExportDataSource", "ExportDestination"))
 
     async def get_export(self, request: Request) -> dict[str, Any]:
