@@ -63,7 +63,9 @@ def test_mail_puts_people_on_the_list_and_changes_nobody(ground: Ground, ours: C
 def test_nobody_comes_on_a_list_that_is_gone(ground: Ground, ours: ContactList) -> None:
     ground.run(lambda tx: contact_lists.delete(tx, A, EAST, "ours"))
     ground.run(lambda tx: contacts.ensure(tx, ours, [ANNA]))
+    ground.run(lambda tx: contacts.put(tx, ours, ANNA, Wishes({"news": OPT_OUT})))
     assert ground.read(lambda tx: tx.value("SELECT count(*) FROM contacts")) == 0
+    assert ground.read(lambda tx: tx.value("SELECT count(*) FROM contact_preferences")) == 0
 
 
 @pytest.mark.parametrize(

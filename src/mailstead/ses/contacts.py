@@ -182,10 +182,9 @@ async def _add(tx: Transaction, found: ContactList, address: str, wishes: Wishes
 
 
 async def put(tx: Transaction, found: ContactList, address: str, wishes: Wishes) -> None:
-    """Put somebody on the list with these wishes, or replace theirs by them."""
-    if not await _add(tx, found, address, wishes):
-        await _replace(tx, found, address, wishes)
-    await _prefer(tx, found, address, wishes)
+    """Put somebody on the list with these wishes, or replace theirs by them; of a list that is gone nothing is kept."""
+    if await _add(tx, found, address, wishes) or await _replace(tx, found, address, wishes):
+        await _prefer(tx, found, address, wishes)
 
 
 async def update(tx: Transaction, found: ContactList, address: str, wishes: Wishes) -> None:

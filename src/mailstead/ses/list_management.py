@@ -14,7 +14,6 @@ from mailstead.ses.contact_lists import ContactList, Topic
 from mailstead.ses.contacts import NOTHING_SAID, Contact
 from mailstead.store.port import Transaction
 
-
 UNSUBSCRIBED = "UnsubscribedRecipient"
 """bounceSubType of what was not sent because its recipient does not want it (SES: sending §9)."""
 DIAGNOSTIC = (
