@@ -243,6 +243,9 @@ def test_an_unknown_name_in_the_file_is_refused_with_the_nearest(tmp_path: Path)
         "delivery.sources=a:192.0.2.25=a.example,b:192.0.2.25=b.example",
         "submission.trusted=10.0.0.0/8",
         "submission.trusted=10.0.0.0/99=000000000000",
+        "storage.bucket_accounts=lists",
+        "storage.bucket_accounts=lists=1",
+        "storage.bucket_accounts=LISTS=000000000000",
         "events.allow_private_targets=perhaps",
         "quota.new_account=lots",
         "dev.account=1",
@@ -318,13 +321,19 @@ def test_what_is_set_by_hand_holds_under_dev_and_real_delivery_is_warned_about()
     assert "delivery.mode = direct" in settings.warnings[0]
 
 
+def test_buckets_have_accounts() -> None:
+    told = "lists=111111111111, more.lists =222222222222"
+    wanted = (("lists", "111111111111"), ("more.lists", "222222222222"))
+    assert load(sets=[f"storage.bucket_accounts={told}"]).storage.bucket_accounts == wanted
+
+
 def test_auto_means_off_under_dev() -> None:
     assert load(sets=["scan.clamd=auto"], dev=True).scan.clamd == "off"
     assert load(sets=["scan.clamd=/run/clamd.sock"], dev=True).scan.clamd == "/run/clamd.sock"
 
 
 def test_settings_without_effect_yet_are_told() -> None:
-    assert load(sets=["aws.profile=x", "delivery.port=2525"]).unused == ("aws.profile",)
+    assert load(sets=["aws.sqs_endpoint=http://x", "delivery.port=2525"]).unused == ("aws.sqs_endpoint",)
 
 
 # -- doors left open by a slip -----------------------------------------------------------------------------------------
