@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
+import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
@@ -43,7 +44,8 @@ def _run(process: SigningProcess, body: Callable[[], Coroutine[Any, Any, T]]) ->
         finally:
             await process.close()
 
-    return asyncio.run(closing())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the server does
+        return runner.run(closing())
 
 
 def _is_signed(key: RSAPrivateKey, data: bytes, signed: bytes) -> bool:
