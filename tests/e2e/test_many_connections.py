@@ -15,7 +15,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_api_connections_are_bounded_and_files_are_not_the_first_limit(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", dev=True, settings={"limits.api_connections": 3, "aws.profile": "x"}).start()
+    server = Server(
+        tmp_path / "data", dev=True, settings={"limits.api_connections": 3, "aws.sqs_endpoint": "http://x"}
+    ).start()
     try:
         with contextlib.ExitStack() as stack:
             idle = [stack.enter_context(socket.create_connection(server.address("api"), timeout=10)) for _ in range(5)]
@@ -25,6 +27,6 @@ def test_api_connections_are_bounded_and_files_are_not_the_first_limit(tmp_path:
         found = re.search(r"Max open files +(\S+) +(\S+)", limits)
         assert found
         assert found[1] == found[2]
-        assert "aws.profile is set, but not used yet" in server.log.read_text()
+        assert "aws.sqs_endpoint is set, but not used yet" in server.log.read_text()
     finally:
         server.stop()

@@ -37,7 +37,7 @@ def message_time(message: str) -> int:
 
 
 def message_range(region: str, start: int, end: int) -> tuple[str, str]:
-    """Message ids of a region made from ``start`` to ``end`` (both included): at least the first text, below the other."""
+    """Message ids of a region made from ``start`` to ``end`` (both included): at least the first, below the second."""
     first, behind = (min(max(time, 0), (1 << 48) - 1) for time in (start, end + 1))
     digits = f"01{REGION_DIGITS.get(region, '7f')}"
     return f"{digits}{first:012x}", f"{digits}{behind:012x}"
