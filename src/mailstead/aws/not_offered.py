@@ -42,8 +42,6 @@ PLANNED: dict[str, tuple[str, ...]] = {
     "sesv2": (
         # Identities
         "CreateEmailIdentityPolicy UpdateEmailIdentityPolicy GetEmailIdentityPolicies DeleteEmailIdentityPolicy",
-        # Insights and reputation
-        "ListRecommendations",
     ),
 }
 """Service: operations that will come, a few a line."""

@@ -23,7 +23,7 @@ from mailstead.base.address import ascii_domain, bare, check_address, is_domain
 from mailstead.base.errors import AlreadyExists, Invalid, LimitExceeded, NotFound
 from mailstead.base.ids import token32
 from mailstead.proto.dkim_keys import load_key
-from mailstead.ses import address_proofs, dkim_keys, notifications, tags, tenant_resources
+from mailstead.ses import address_proofs, dkim_keys, notifications, recommendations, tags, tenant_resources
 from mailstead.ses.dkim_keys import NewKey, SigningKey
 from mailstead.store.port import Row, Transaction
 from mailstead.store.vault import Vault
@@ -395,6 +395,7 @@ async def delete(tx: Transaction, account: str, region: str, name: str) -> bool:
     await address_proofs.void(tx, account, region, name)
     await tx.run("DELETE FROM timers WHERE id = $1", timer_of(account, region, name))
     await tags.forget(tx, account, region, tags.resource(tags.IDENTITY, name))
+    await recommendations.forget(tx, account, region, name)
     sql = "DELETE FROM identities WHERE account = $1 AND region = $2 AND name = $3"
     there = bool(await tx.run(sql, account, region, name))
     await tenant_resources.check_free(tx, account, region, tags.resource(tags.IDENTITY, name))

@@ -26,6 +26,7 @@ OWNED = (
     "tenant_resources",
     "tenant_suppressed",
     "metrics",
+    "recommendations",
     "dedicated_ips",
     "dedicated_ip_pools",
     "multi_region_endpoints",

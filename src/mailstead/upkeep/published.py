@@ -90,3 +90,22 @@ async def spf(ask: Ask, domain: str, terms: Collection[str]) -> Look:
         return len(records) == 1 and allows(records[0], terms)
 
     return await look(ask, domain, "TXT", good)
+
+
+MAX_PARENTS = 5
+
+
+async def dmarc(ask: Ask, domain: str) -> Look:
+    """A DMARC record of the domain or of one above it (RFC 7489 §6.6.3)."""
+    labels = domain.split(".")
+    names = [".".join(labels[n:]) for n in range(max(1, len(labels) - 1))][-MAX_PARENTS:]
+    found = UNKNOWN
+    for name in dict.fromkeys([domain, *names]):
+        found = await look(ask, f"_dmarc.{name}", "TXT", lambda texts: any(map(_is_dmarc, texts)))
+        if found.found or found.verdict is Verdict.UNKNOWN:
+            return found
+    return found
+
+
+def _is_dmarc(text: str) -> bool:
+    return text.replace(" ", "").startswith("v=DMARC1;") or text.strip() == "v=DMARC1"

@@ -12,8 +12,10 @@ from functools import partial
 from mailstead.base.clock import MINUTE
 from mailstead.proto.dns import Resolver
 from mailstead.runtime import Runtime
-from mailstead.ses import mail_from, verification
-from mailstead.ses.verification import UNKNOWN, Evidence, Plan, Timer
+from mailstead.ses import identities, mail_from, recommendations, verification
+from mailstead.ses.identities import DOMAIN, SUCCESS, Identity
+from mailstead.ses.recommendations import DKIM, DMARC, NO_DKIM, NO_DMARC, NO_MAIL_FROM, NO_SPF, SPF, Finding
+from mailstead.ses.verification import UNKNOWN, Evidence, Look, Plan, Timer, Verdict
 from mailstead.store import work
 from mailstead.store.port import Transaction
 from mailstead.upkeep import published
@@ -93,6 +95,21 @@ class Verification:
         if changed:
             told = " ".join(f"{name}={value}" for name, value in changed.items())
             log.info("identity account=%s region=%s of=%s %s", *place[:2], timer.name.rpartition("@")[2], told)
+        await self._recommend(place)
+
+    async def _recommend(self, place: tuple[str, str, str]) -> None:
+        """Note what a verified domain should do better."""
+        known = await self._runtime.db.read(lambda tx: identities.find(tx, *place))
+        if known is None or known.kind != DOMAIN or not known.verified:
+            return
+        seen = await published.dmarc(asking(self._runtime.dns), known.name)
+
+        async def body(tx: Transaction) -> None:
+            identity = await identities.hold(tx, *place)
+            if identity is not None:
+                await recommendations.note(tx, *place, findings(identity, seen))
+
+        await self._runtime.db.run(body)
 
     async def _failed(self, timer: Timer, error: Exception) -> None:
         due = self._runtime.clock.now() + MINUTE
@@ -113,3 +130,15 @@ async def see(ask: Ask, ours: Ours, plan: Plan) -> Evidence:
     mx = await published.exchange(ask, plan.mail_from, ours.exchanges(plan.region))
     spf = await published.spf(ask, plan.mail_from, ours.spf_terms(plan.region))
     return Evidence(token, keys, verification.all_of([mx, spf]))
+
+
+def findings(identity: Identity, dmarc: Look) -> dict[str, Finding | None]:
+    """What of a verified domain should be otherwise, by type; what DNS cannot tell now is left out."""
+    found: dict[str, Finding | None] = {DKIM: None if identity.dkim_status == SUCCESS else NO_DKIM}
+    if not identity.mail_from_domain:
+        found[SPF] = NO_MAIL_FROM
+    else:
+        found[SPF] = None if identity.mail_from_status == SUCCESS else NO_SPF
+    if dmarc.verdict is not Verdict.UNKNOWN:
+        found[DMARC] = None if dmarc.found else NO_DMARC
+    return found

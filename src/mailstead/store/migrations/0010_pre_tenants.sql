@@ -57,3 +57,17 @@ CREATE TABLE metrics (
   PRIMARY KEY (account, region, metric, day, identity, configuration_set, tenant, isp)
 );
 CREATE INDEX metrics_day ON metrics (day);
+
+-- What an account should do for its domains, as upkeep sees them.  resource: "identity/NAME".  status: OPEN or FIXED.
+CREATE TABLE recommendations (
+  account TEXT NOT NULL,
+  region TEXT NOT NULL,
+  resource TEXT NOT NULL,
+  type TEXT NOT NULL,
+  impact TEXT NOT NULL,
+  description TEXT NOT NULL,
+  status TEXT NOT NULL,
+  created BIGINT NOT NULL,
+  changed BIGINT NOT NULL,
+  PRIMARY KEY (account, region, resource, type)
+);
