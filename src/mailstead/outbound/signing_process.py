@@ -154,7 +154,7 @@ class SigningProcess(asyncio.Protocol):
 def _run(link: socket.socket) -> subprocess.Popen[bytes]:
     """Start the program with its end of a socket; that it runs is known when this returns, in milliseconds."""
     return subprocess.Popen(  # noqa: S603 — this program's own interpreter
-        [sys.executable, "-m", f"{__package__}.signer", str(link.fileno())],
+        [sys.executable, "-P", "-m", f"{__package__}.signer", str(link.fileno())],  # not from where we happen to stand
         pass_fds=[link.fileno()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
