@@ -19,10 +19,19 @@ import botocore.loaders
 
 OUT = Path(__file__).resolve().parent.parent / "src" / "mailstead" / "aws" / "models"
 
+SNS = (
+    *("CreateTopic", "DeleteTopic", "ListTopics", "GetTopicAttributes", "SetTopicAttributes", "Publish"),
+    *("Subscribe", "ConfirmSubscription", "Unsubscribe", "ListSubscriptions", "ListSubscriptionsByTopic"),
+    *("GetSubscriptionAttributes", "SetSubscriptionAttributes", "AddPermission", "RemovePermission"),
+    *("TagResource", "UntagResource", "ListTagsForResource"),
+)
+"""SES: operations, at the top."""
+
 SERVICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "ses": ("ses", "2010-12-01", ()),
     "sesv2": ("sesv2", "2019-09-27", ()),
     "sts": ("sts", "2011-06-15", ("GetCallerIdentity",)),
+    "sns": ("sns", "2010-03-31", SNS),
 }
 """Our name of a table: botocore's service, version, and the operations wanted (none: all)."""
 
@@ -76,8 +85,18 @@ def member_entry(where: str, name: str, member: dict[str, Any]) -> Any:
     return [member["shape"], PLACES[place], member.get("locationName", name)]
 
 
+def map_entry(name: str, shape: dict[str, Any]) -> dict[str, Any]:
+    """The two sides of a map; their names in a form, where they are not the usual ones."""
+    sides = ("key", "value")
+    for side in sides:
+        only(f"{name}.{side}", shape[side], {"shape", "locationName"})
+    entry = {"k": shape["key"]["shape"], "o": shape["value"]["shape"]}
+    names = [shape[side].get("locationName", side) for side in sides]
+    return entry | ({"l": names} if names != [*sides] else {})
+
+
 def shape_entry(name: str, shape: dict[str, Any]) -> dict[str, Any]:
-    """One shape with our keys: t(ype) m(embers) r(equired) o(f) k(ey) e(num) n (min) x (max) p(attern) s(ensitive)."""
+    """One shape: t(ype) m(embers) r(equired) o(f) k(ey) l(abels) e(num) n (min) x (max) p(attern) s(ensitive)."""
     only(name, shape, SHAPE_TRAITS)
     kind = shape["type"]
     if kind not in KINDS:
@@ -91,7 +110,7 @@ def shape_entry(name: str, shape: dict[str, Any]) -> dict[str, Any]:
         only(f"{name}.member", shape["member"], {"shape"})
         entry["o"] = shape["member"]["shape"]
     if kind == "map":
-        entry |= {"k": shape["key"]["shape"], "o": shape["value"]["shape"]}
+        entry |= map_entry(name, shape)
     for trait, key in {"enum": "e", "min": "n", "max": "x", "pattern": "p"}.items():
         if trait in shape:
             entry[key] = shape[trait]

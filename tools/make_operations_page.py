@@ -24,7 +24,12 @@ Written by `make docs` from the operation tables, the handlers and `src/mailstea
 
 """
 
-TITLES = {"ses": "SES v1 (Query, `POST /`)", "sesv2": "SES v2 (REST-JSON)", "sts": "STS"}
+TITLES: dict[model.Name, str] = {
+    "ses": "SES v1 (Query, `POST /`)",
+    "sesv2": "SES v2 (REST-JSON)",
+    "sts": "STS",
+    "sns": "SNS, as far as SES and its users need it (Query, `POST /`)",
+}
 
 
 def state(service: str, operation: str) -> str:
@@ -54,7 +59,7 @@ def section(service: Service, key: str) -> list[str]:
 
 def page() -> str:
     """The whole page."""
-    lines = [line for key in ("ses", "sesv2", "sts") for line in section(model.load(key), key)]
+    lines = [line for key in TITLES for line in section(model.load(key), key)]
     return HEAD + "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from mailstead.aws.operations import HANDLED
 from mailstead.base.errors import MailsteadError
 from peers.ground import ROOT
 
-MODEL = {(service, name) for service in ("ses", "sesv2", "sts") for name in model.load(service).operations}  # type: ignore[arg-type]
+MODEL = {(service, name) for service in ("ses", "sesv2", "sts", "sns") for name in model.load(service).operations}  # type: ignore[arg-type]
 
 
 def tool(name: str) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def test_the_tables_are_those_of_the_installed_botocore() -> None:
         assert (ROOT / "src" / "mailstead" / "aws" / "models" / name).read_text("utf-8") == text, "run make models"
 
 
-@pytest.mark.parametrize("table", [errors.V1, errors.V2])
+@pytest.mark.parametrize("table", [errors.V1, errors.V2, errors.SNS])
 def test_every_word_of_ours_has_a_code(table: dict[tuple[type[MailsteadError], str], Code]) -> None:
     words = [cls for cls in MailsteadError.__subclasses__() if cls.__module__ == MailsteadError.__module__]
     assert len(words) >= 13

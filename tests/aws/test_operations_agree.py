@@ -15,7 +15,7 @@ from botocore.model import ServiceModel
 from mailstead.aws import model, query, rest_json
 from peers.awkward import Values, ours
 
-SERVICES = ("ses", "sesv2", "sts")
+SERVICES = ("ses", "sesv2", "sts", "sns")
 ROUNDS = 12
 
 
@@ -60,8 +60,13 @@ def test_what_botocore_writes_we_read(service: str, operation: str) -> None:
         members = {} if shape is None else shape.members
         places = {name: member.serialization.get("location", "") for name, member in members.items()}
         params = {} if shape is None else dict(Values(start).members(shape, places))
-        # An empty list in a query string is not there at all.
-        expected = {name: value for name, value in ours(params).items() if value != [] or places[name] != "querystring"}
+        # An empty list in a query string, and an empty map in a form, is not there at all.
+        form = service != "sesv2"
+        expected = {
+            name: value
+            for name, value in ours(params).items()
+            if not (value == [] and places[name] == "querystring") and not (value == {} and form)
+        }
         assert decoded(service, operation, params) == expected
 
 

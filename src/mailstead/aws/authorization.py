@@ -55,11 +55,14 @@ def check(service: str, operation: str, params: Mapping[str, Any], caller: Calle
     keys = [tag["Key"] for tag in tags if "Key" in tag] or params.get("TagKeys") or ()
     facts["aws:tagkeys"] = list(keys)
     resource = resource_of(service, operation, params, caller)
-    permissions.check_call(Asked(caller, operation, facts, now), resource)
+    asked = Asked(caller, operation, facts, now, "sns" if service == "sns" else "ses")
+    permissions.check_call(asked, resource)
 
 
 def resource_of(service: str, operation: str, params: Mapping[str, Any], caller: Caller) -> str:
     """The ARN of what the operation is about, or ``*``."""
+    if service == "sns":
+        return _topic(params, caller)
     if service != "sesv2" or operation in _NOTHING_YET:
         return permissions.EVERYTHING
     if params.get("ResourceArn"):
@@ -72,3 +75,12 @@ def resource_of(service: str, operation: str, params: Mapping[str, Any], caller:
         kind = "import-job" if "Import" in operation else "export-job"
         return f"arn:aws:ses:{caller.region}:{caller.account}:{kind}/{params['JobId']}"
     return permissions.EVERYTHING
+
+
+def _topic(params: Mapping[str, Any], caller: Caller) -> str:
+    """The ARN of the topic that an operation of SNS is about: policies name no subscriptions."""
+    if params.get("Name"):
+        return f"arn:aws:sns:{caller.region}:{caller.account}:{params['Name']}"
+    if params.get("SubscriptionArn"):
+        return str(params["SubscriptionArn"]).rpartition(":")[0] or permissions.EVERYTHING
+    return str(params.get("TopicArn") or params.get("ResourceArn") or permissions.EVERYTHING)

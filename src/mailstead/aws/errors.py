@@ -119,6 +119,24 @@ V2: dict[tuple[type[MailsteadError], str], Code] = {
     (Unreachable, ""): Code("ServiceUnavailableException", 503),
 }
 
+SNS: dict[tuple[type[MailsteadError], str], Code] = {
+    (NotFound, ""): Code("NotFound", 404),
+    (NotFound, "resource"): Code("ResourceNotFound", 404),
+    (Invalid, "not-offered"): Code("UnsupportedOperation"),
+    (LimitExceeded, ""): Code("TopicLimitExceeded", 403),
+    (LimitExceeded, "subscription"): Code("SubscriptionLimitExceeded", 403),
+    (Throttled, ""): Code("Throttled", 429),
+    (Denied, ""): Code("AuthorizationError", 403),
+    (Closed, ""): Code("AuthorizationError", 403),
+    (Unreachable, ""): Code("ServiceUnavailable", 503),
+    (MailsteadError, ""): Code("InvalidParameter"),
+}
+
+QUERY = {"sns": SNS}
+"""APIs of the Query form whose codes are not those of SES v1."""
+INVALID = {"sns": Code("InvalidParameter")}
+"""What they say of a breach of the model's constraints."""
+
 # Codes that only some operations declare; the others say this instead (SES: wire §7).
 ONLY_IF_DECLARED = {
     "InvalidNextTokenException": Code("BadRequestException"),
@@ -148,9 +166,9 @@ def code_of(table: dict[tuple[type[MailsteadError], str], Code], error: Mailstea
     return None
 
 
-def v1(error: MailsteadError) -> Code:
-    """The code that the Query APIs say."""
-    return code_of(V1, error) or V1_FAILURE
+def query(error: MailsteadError, service: str) -> Code:
+    """The code that a Query API says."""
+    return code_of(QUERY.get(service, V1), error) or V1_FAILURE
 
 
 def v2(error: MailsteadError, operation: Operation | None) -> Code:

@@ -1,10 +1,10 @@
 """Gateway: a request of an SDK → signature → operation → handler → response.
 
-A bare ASGI callable for SES v1 (Query), SES v2 (REST-JSON) and STS on one listener, told apart by path, scope of the
-signature, Action and Version (SES: wire §1).  Every call walks the same steps: read, identify, authenticate, decode,
-validate, authorize, handle, encode; each may end it with an error, written in the form of the API that was called.
+A bare ASGI callable for SES v1 (Query), SES v2 (REST-JSON), STS and SNS on one listener, told apart by path, scope of
+the signature, Action and Version (SES: wire §1).  Every call walks the same steps: read, identify, authenticate,
+decode, validate, authorize, handle, encode; each may end it with an error, written in the form of the API called.
 
-Not done: CORS (SES has none), compressed request bodies, SNS and KMS (they answer UnsupportedOperation).
+Not done: CORS (SES has none), compressed request bodies, KMS (it answers UnsupportedOperation).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from mailstead.aws.bodies import (
     Stranger,
     read_short,
 )
-from mailstead.aws.doors import BY_SCOPE, BY_VERSION, KMS, SES, SESV2, STS, Door
+from mailstead.aws.doors import BY_SCOPE, BY_VERSION, KMS, SES, SESV2, Door
 from mailstead.aws.errors import Code, Refusal
 from mailstead.aws.handlers import CallerFor, Handler, PlainHandler, PlainRequest, Reply, Request
-from mailstead.aws.model import Operation, Service, load
+from mailstead.aws.model import Name, Operation, Service, load
 from mailstead.aws.query import QueryError
 from mailstead.aws.rest_json import RestError
 from mailstead.base import ids
@@ -53,6 +53,7 @@ V2_BODY = 56 * MiB  # a 40 MiB message in base64
 MAX_QUERY = 256 * 1024  # octets of a query string
 GZIP_FROM = 2048  # shorter answers are not worth compressing
 
+SERVICES: tuple[Name, ...] = ("ses", "sesv2", "sts", "sns")
 UNKNOWN_PATH = "The requested operation does not exist."
 
 Scope = MutableMapping[str, Any]
@@ -90,7 +91,7 @@ class Gateway:
     """The ASGI application of the ``api`` listener.
 
     Args:
-        handlers: ``("ses" | "sesv2" | "sts", operation)`` → handler.
+        handlers: ``("ses" | "sesv2" | "sts" | "sns", operation)`` → handler.
         caller_for: looks an access key up.
         regions: the regions served; the first one is that of unsigned calls.
         open_door: ``--dev``: unknown keys and unsigned calls are let in, any region is served.
@@ -125,7 +126,7 @@ class Gateway:
         self._body_timeout = body_timeout
         self._bodies = Bodies(bodies)
         self._keys = sigv4.SigningKeys()
-        self._services: dict[str, Service] = {"ses": load("ses"), "sesv2": load("sesv2"), "sts": load("sts")}
+        self._services: dict[str, Service] = {name: load(name) for name in SERVICES}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request (ASGI 3)."""
@@ -225,7 +226,7 @@ class Gateway:
         service = self._services.get(call.door.name)
         if not name:
             call.refusal = _refusal("MissingAction", "The request is missing an action or a required parameter.")
-        elif service is None or (call.door is STS and name not in service.operations):
+        elif service is None or (call.door is not SES and name not in service.operations):
             call.refusal = _unsupported(call.door, name)
         elif name in service.operations and version in (service.version, ""):
             call.operation = service.operations[name]
@@ -298,7 +299,9 @@ class Gateway:
         assert call.operation is not None
         text = validate.check(call.door.name, call.operation.input, call.params)
         if text:
-            raise Refusal(Code("ValidationError"), Code("BadRequestException"), text)
+            raise Refusal(
+                errors.INVALID.get(call.door.name, Code("ValidationError")), Code("BadRequestException"), text
+            )
 
     def _authorize(self, call: Call) -> None:
         """Does the caller's policy allow it?  Who has none may do everything in the account."""
@@ -343,9 +346,9 @@ class Gateway:
             return error.v1 if v1 else error.v2, error.text
         if isinstance(error, Unreachable):  # what we depend on, and why it fails, is the operator's business
             log.warning("call_failed request=%s service=%s: %s", call.request_id, call.door.name, error)
-            return errors.v1(error) if v1 else errors.v2(error, call.operation), errors.AWAY_TEXT
+            return self._code(call, error), errors.AWAY_TEXT
         if isinstance(error, MailsteadError):
-            return errors.v1(error) if v1 else errors.v2(error, call.operation), error.message
+            return self._code(call, error), error.message
         if isinstance(error, SignatureError):
             return errors.SIGNATURE[error.reason][0 if v1 else 1], str(error)
         if isinstance(error, QueryError):
@@ -357,6 +360,12 @@ class Gateway:
             "call_failed request=%s service=%s operation=%s", call.request_id, call.door.name, name, exc_info=error
         )
         return errors.V1_FAILURE if v1 else errors.V2_FAILURE, errors.FAILURE_TEXT
+
+    @staticmethod
+    def _code(call: Call, error: MailsteadError) -> Code:
+        if call.door.form == "query":
+            return errors.query(error, call.door.name)
+        return errors.v2(error, call.operation)
 
     def _reply(self, call: Call, status: int, body: bytes, content_type: str, *more: tuple[bytes, bytes]) -> Reply:
         headers = ((b"x-amzn-requestid", call.request_id.encode()), *more)

@@ -19,7 +19,7 @@ class Request:
     clock_now: int
     """Milliseconds since 1970, from the clock that tests may move."""
     service: str = ""
-    """``ses``, ``sesv2`` or ``sts``."""
+    """``ses``, ``sesv2``, ``sts`` or ``sns``."""
     operation: str = ""
     request_id: str = ""
     base: str = ""

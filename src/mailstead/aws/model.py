@@ -32,6 +32,8 @@ class Shape:
     of: Shape | None = field(default=None, repr=False)
     """What a list holds, or the values of a map."""
     key: Shape | None = field(default=None, repr=False)
+    entry: tuple[str, str] = ("key", "value")
+    """What a form calls the two sides of a map's entry."""
     enum: tuple[str, ...] = ()
     least: float | None = None
     """Least length of a string, list, map or blob; least value of a number."""
@@ -80,6 +82,7 @@ class _RawShape(msgspec.Struct):
     required: list[str] = msgspec.field(name="r", default_factory=list)
     of: str = msgspec.field(name="o", default="")
     key: str = msgspec.field(name="k", default="")
+    entry: tuple[str, str] = msgspec.field(name="l", default=("key", "value"))
     enum: list[str] = msgspec.field(name="e", default_factory=list)
     least: float | None = msgspec.field(name="n", default=None)
     most: float | None = msgspec.field(name="x", default=None)
@@ -140,6 +143,7 @@ def _linked(raw: dict[str, _RawShape]) -> dict[str, Shape]:
             name,
             entry.kind,
             required=frozenset(entry.required),
+            entry=entry.entry,
             enum=tuple(entry.enum),
             least=entry.least,
             most=entry.most,
@@ -258,8 +262,11 @@ def _walk(node: _Node, segments: list[str], at: int) -> tuple[_Node, list[str]] 
     return None if found is None else (found[0], [segment, *found[1]])
 
 
+Name = Literal["ses", "sesv2", "sts", "sns"]
+
+
 @lru_cache(maxsize=8)
-def load(name: Literal["ses", "sesv2", "sts"]) -> Service:
-    """A service by our name of it: ``ses`` (v1, Query), ``sesv2`` (REST-JSON), ``sts``."""
+def load(name: Name) -> Service:
+    """A service by our name of it: ``ses`` (v1, Query), ``sesv2`` (REST-JSON), ``sts``, ``sns``."""
     text = (Path(__file__).parent / "models" / f"{name}.json").read_bytes()
     return Service(msgspec.json.decode(text, type=_RawService))

@@ -43,6 +43,10 @@ PLANNED: dict[str, tuple[str, ...]] = {
         # Identities
         "CreateEmailIdentityPolicy UpdateEmailIdentityPolicy GetEmailIdentityPolicies DeleteEmailIdentityPolicy",
     ),
+    "sns": (
+        # What is published is delivered, or not offered
+        "Publish AddPermission RemovePermission",
+    ),
 }
 """Service: operations that will come, a few a line."""
 
@@ -72,6 +76,8 @@ DECLINED: dict[tuple[str, str], str] = {
 _ALONE = "Where it is for bounces and forwarding is off, `mailstead events list` alone tells of them."
 _NO_TOPIC = f"the topic is kept and told of nothing. {_ALONE}"
 _NOBODY_TOLD = f"the destination is kept and told of nothing. {_ALONE}"
+_NO_PUBLISHING = "nothing is published to topics, so what is kept for that has no effect."
+_NO_ASKING = "nobody is asked to confirm a subscription, and nothing is delivered."
 _NO_HEADERS = "the switch is kept; nothing is published that could hold them."
 _NO_LINKS = "the options are kept; links and opens are not tracked."
 _NO_METRICS = "the switch is kept; no metrics are written."
@@ -108,6 +114,11 @@ NOT_YET: dict[tuple[str, str], str] = {
     ("sesv2", "PutDedicatedIpPoolScalingAttributes"): _NO_SCALING,
     ("sesv2", "PutDedicatedIpWarmupAttributes"): _NO_WARM_UP,
     ("sesv2", "CreateMultiRegionEndpoint"): _NO_FAILOVER,
+    ("sns", "CreateTopic"): _NO_PUBLISHING,
+    ("sns", "SetTopicAttributes"): _NO_PUBLISHING,
+    ("sns", "Subscribe"): _NO_ASKING,
+    ("sns", "ConfirmSubscription"): _NO_ASKING,
+    ("sns", "SetSubscriptionAttributes"): _NO_ASKING,
 }
 """(service, operation) that is offered: what does not come of its success yet, for the page of operations."""
 

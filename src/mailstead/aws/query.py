@@ -157,12 +157,13 @@ def _list(shape: Shape, node: Node, name: str) -> list[Any]:
 
 def _map(shape: Shape, node: Node, name: str) -> dict[str, Any]:
     entries = node.get("entry") if isinstance(node, dict) else None
+    left, right = shape.entry
     found = {}
     for entry in _numbered(entries or {}, name):
-        key = entry.get("key") if isinstance(entry, dict) else None
+        key = entry.get(left) if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(key, str):
             raise QueryError("InvalidParameterValue", f"Value for parameter {name} is not a map.")
-        found[key] = _value(shape.item, entry.get("value", ""), name)
+        found[key] = _value(shape.item, entry.get(right, ""), name)
     return found
 
 
@@ -225,9 +226,10 @@ def _write(out: list[str], tag: str, shape: Shape, value: Any) -> None:
             _write(inside, "member", shape.item, below)
     elif kind == "map":
         inside = []
+        left, right = shape.entry
         for key, below in value.items():
-            inside.append(f"<entry><key>{escaped(key)}</key>")
-            _write(inside, "value", shape.item, below)
+            inside.append(f"<entry><{left}>{escaped(key)}</{left}>")
+            _write(inside, right, shape.item, below)
             inside.append("</entry>")
     else:
         out.append(f"<{tag}>{_written(kind, value)}</{tag}>")

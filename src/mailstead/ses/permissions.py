@@ -57,6 +57,8 @@ class Asked:
     facts: Facts
     now: int
     """Milliseconds since 1970."""
+    service: str = "ses"
+    """What stands before its colon."""
 
 
 def _verdict(asked: Asked, resource: str) -> Verdict:
@@ -64,7 +66,7 @@ def _verdict(asked: Asked, resource: str) -> Verdict:
     if policy is None:
         return Verdict.SILENT
     known = {**_facts(caller, asked.now), **asked.facts}
-    return evaluate([policy], Question(caller.arn, caller.account, f"ses:{asked.action}", resource, known))
+    return evaluate([policy], Question(caller.arn, caller.account, f"{asked.service}:{asked.action}", resource, known))
 
 
 def _facts(caller: Caller, now: int) -> dict[str, Sequence[str]]:
@@ -91,15 +93,15 @@ def check_call(asked: Asked, resource: str) -> None:
     Raises:
         Denied: it may not (SES: wire §4).
     """
-    caller, action = asked.caller, asked.action
+    caller, action = asked.caller, f"{asked.service}:{asked.action}"
     verdict = _verdict(asked, resource) if caller.policy else Verdict.ALLOWED
     if verdict is Verdict.ALLOWED:
         return
     on = "" if resource == EVERYTHING else f" on resource: {resource}"
-    why = f"because no identity-based policy allows the ses:{action} action"
+    why = f"because no identity-based policy allows the {action} action"
     if verdict is Verdict.DENIED:
         why = "with an explicit deny in an identity-based policy"
-    raise Denied(f"User: {caller.arn} is not authorized to perform: ses:{action}{on} {why}", kind="policy")
+    raise Denied(f"User: {caller.arn} is not authorized to perform: {action}{on} {why}", kind="policy")
 
 
 def check_send(asked: Asked, resources: Sequence[str]) -> None:

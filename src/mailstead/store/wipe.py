@@ -32,6 +32,8 @@ OWNED = (
     "multi_region_endpoints",
     "jobs",
     "job_failures",
+    "topics",
+    "topic_subscriptions",
     "contact_lists",
     "account_regions",
 )

@@ -15,7 +15,7 @@ from mailstead.base.errors import NotFound
 from mailstead.outbound.delivery import Deliveries
 from mailstead.proto.message import Message
 from mailstead.runtime import Runtime
-from mailstead.ses import contact_lists, jobs, metrics, statistics
+from mailstead.ses import contact_lists, jobs, metrics, statistics, topic_subscriptions
 from mailstead.store import spool, wipe
 from mailstead.store.port import Sweeping, Transaction
 from mailstead.worker import every
@@ -84,6 +84,7 @@ async def forget(runtime: Runtime, kept: int) -> None:
             for blob in gone:
                 await runtime.blobs.delete(blob)
     await runtime.db.run(statistics.forget_old)
+    await runtime.db.run(_forget_unconfirmed)
     await runtime.db.run(metrics.forget_old)
 
 
@@ -91,6 +92,10 @@ class _Step(Protocol):
     """Deletes rows; how many, and blobs that have to go."""
 
     async def __call__(self, tx: Transaction, *, before: int, limit: int) -> tuple[int, list[str]]: ...
+
+
+async def _forget_unconfirmed(tx: Transaction) -> None:
+    await topic_subscriptions.forget_pending(tx, before=tx.now())
 
 
 async def _forget(runtime: Runtime, step: _Step, kept: int, tx: Transaction) -> tuple[int, list[str]]:

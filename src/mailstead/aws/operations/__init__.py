@@ -26,6 +26,7 @@ from mailstead.aws.operations import (
     templated_sending,
     templates,
     tenants,
+    topics,
 )
 from mailstead.aws.operations.services import Handlers, Services
 
@@ -52,6 +53,7 @@ _PARTS = (
     templated_sending,
     tenants,
     templates,
+    topics,
 )
 
 HANDLED = frozenset[tuple[str, str]]().union(*(part.HANDLED for part in _PARTS))

@@ -13,7 +13,7 @@ from mailstead.ses import account as accounts
 from mailstead.ses.account import AccountRegion, NewAccount
 from mailstead.ses.principals import Caller
 
-SES, SESV2, STS = "ses", "sesv2", "sts"
+SES, SESV2, STS, SNS = "ses", "sesv2", "sts", "sns"
 
 Params = Mapping[str, Any]
 
